@@ -1,0 +1,260 @@
+//! The one erasure layer: typed connectors in, `dyn` out, and on the way every
+//! call gets its span, deadline, cancellation and redaction of error text.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use serde_json::Value;
+use tracing::Instrument;
+
+use crate::config::{self, FieldFacts};
+use crate::connector::{Capability, Connector, Descriptor, Entry};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::read::Read;
+use crate::secret::MASK;
+use crate::source::{Discover, Page, Scan, Source, StreamInfo, StreamSchema, TestReport};
+use crate::stream_id::StreamId;
+
+/// A connector whose config type is hidden.
+#[async_trait]
+pub trait AnyConnector: Send + Sync {
+    /// Name, texts, example.
+    fn descriptor(&self) -> &Descriptor;
+    /// What it can do, derived from its roles.
+    fn capabilities(&self) -> &[Capability];
+    /// JSON Schema of its config.
+    fn config_schema(&self) -> &Value;
+    /// Which fields are secret and which say where.
+    fn facts(&self) -> &FieldFacts;
+    /// Checks a whole config, secrets included; pointers are relative to it.
+    fn check(&self, config: &Value) -> Result<()>;
+    /// Opens a whole config, secrets included.
+    async fn open(&self, config: Value, ctx: &Context) -> Result<OpenSource>;
+}
+
+pub(crate) struct Erased<C: Connector> {
+    entry: Entry<C>,
+    descriptor: Descriptor,
+    capabilities: Vec<Capability>,
+    schema: Value,
+    facts: FieldFacts,
+}
+
+impl<C: Connector> Erased<C> {
+    pub(crate) fn new(entry: Entry<C>) -> Self {
+        let schema = schemars::schema_for!(C::Config).to_value();
+        let mut capabilities = Vec::new();
+        if entry.source.is_some() {
+            capabilities.extend([
+                Capability::Test,
+                Capability::Discover,
+                Capability::Preview,
+                Capability::Load,
+            ]);
+        }
+        Erased {
+            descriptor: entry.connector.describe(),
+            capabilities,
+            facts: FieldFacts::of(&schema),
+            schema,
+            entry,
+        }
+    }
+
+    fn parse(&self, config: &Value) -> Result<C::Config> {
+        let scrub = Scrubber::of(config, &self.facts);
+        let parsed: C::Config = config::decode(config.clone()).map_err(|e| scrub.clean(e))?;
+        self.entry.connector.validate(&parsed).map_err(|e| scrub.clean(e))?;
+        Ok(parsed)
+    }
+}
+
+#[async_trait]
+impl<C: Connector> AnyConnector for Erased<C> {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
+    fn config_schema(&self) -> &Value {
+        &self.schema
+    }
+
+    fn facts(&self) -> &FieldFacts {
+        &self.facts
+    }
+
+    fn check(&self, config: &Value) -> Result<()> {
+        self.parse(config).map(drop)
+    }
+
+    async fn open(&self, config: Value, ctx: &Context) -> Result<OpenSource> {
+        let scrub = Scrubber::of(&config, &self.facts);
+        let parsed = self.parse(&config)?;
+        let handle = ctx
+            .bounded(self.entry.connector.open(parsed, ctx))
+            .await
+            .map_err(|e| scrub.clean(e))?;
+        let handle = Arc::new(handle);
+        Ok(OpenSource {
+            kind: self.descriptor.kind,
+            source: self.entry.source.map(|as_source| as_source(handle)),
+            scrub: Arc::new(scrub),
+        })
+    }
+}
+
+/// Removes known secret values from texts.
+struct Scrubber(Vec<zeroize::Zeroizing<String>>);
+
+impl Scrubber {
+    fn of(config: &Value, facts: &FieldFacts) -> Self {
+        let mut known = Vec::new();
+        for path in &facts.secret {
+            let Some(value) = config::get(config, path).and_then(Value::as_str) else {
+                continue;
+            };
+            // One or two characters would blank out ordinary words.
+            if value.len() > 2 {
+                known.push(zeroize::Zeroizing::new(value.to_owned()));
+            }
+            // A URL may hide a password that a driver quotes on its own.
+            if let Some(password) = url_password(value) {
+                known.push(zeroize::Zeroizing::new(percent_decoded(password)));
+                known.push(zeroize::Zeroizing::new(password.to_owned()));
+            }
+        }
+        known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        Scrubber(known)
+    }
+
+    fn clean(&self, error: Error) -> Error {
+        error.scrubbed(|text| self.clean_text(text))
+    }
+
+    fn clean_text(&self, text: &str) -> Option<String> {
+        let mut clean: Option<String> = None;
+        for secret in &self.0 {
+            let current = clean.as_deref().unwrap_or(text);
+            if !secret.is_empty() && current.contains(secret.as_str()) {
+                clean = Some(current.replace(secret.as_str(), MASK));
+            }
+        }
+        clean
+    }
+}
+
+fn url_password(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (userinfo, _) = authority.rsplit_once('@')?;
+    let (_, password) = userinfo.split_once(':')?;
+    (password.len() > 2).then_some(password)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let hex = text.get(index + 1..index + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (bytes[index], hex) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                index += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                index += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// An opened source. Every call is bounded by its context and comes back with
+/// secrets scrubbed from error texts.
+#[derive(Clone)]
+pub struct OpenSource {
+    kind: &'static str,
+    source: Option<Arc<dyn Source>>,
+    scrub: Arc<Scrubber>,
+}
+
+impl OpenSource {
+    /// The connector's kind.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn reader(&self, what: &str) -> Result<&Arc<dyn Source>> {
+        self.source
+            .as_ref()
+            .ok_or_else(|| Error::unsupported(format!("{} sources cannot {what}", self.kind)))
+    }
+
+    async fn run<T>(
+        &self,
+        ctx: &Context,
+        what: &'static str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let span = tracing::info_span!("source", kind = self.kind, call = what);
+        ctx.bounded(work).instrument(span).await.map_err(|e| self.scrub.clean(e))
+    }
+
+    /// See [`Source::test`]. The report comes back also when a step failed.
+    pub async fn test(&self, ctx: &Context) -> (TestReport, Result<()>) {
+        let mut report = TestReport::default();
+        let source = match self.reader("be tested") {
+            Ok(source) => source,
+            Err(error) => return (report, Err(error)),
+        };
+        let outcome = self.run(ctx, "test", source.test(ctx, &mut report)).await;
+        for step in &mut report.steps {
+            if let Some(clean) = step.detail.as_deref().and_then(|d| self.scrub.clean_text(d)) {
+                step.detail = Some(clean);
+            }
+        }
+        (report, outcome)
+    }
+
+    /// See [`Source::discover`].
+    pub async fn discover(&self, ctx: &Context, ask: &Discover) -> Result<Page<StreamInfo>> {
+        self.run(ctx, "discover", self.reader("be discovered")?.discover(ctx, ask)).await
+    }
+
+    /// See [`Source::schema`].
+    pub async fn schema(&self, ctx: &Context, stream: &StreamId) -> Result<StreamSchema> {
+        self.run(ctx, "schema", self.reader("describe streams")?.schema(ctx, stream)).await
+    }
+
+    /// See [`Source::scan`]. The stream ends with an error when the deadline
+    /// passes or the call is cancelled.
+    pub async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
+        let mut scan = self.run(ctx, "scan", self.reader("be read")?.scan(ctx, read)).await?;
+        let scrub = Arc::clone(&self.scrub);
+        let call = ctx.clone();
+        let inner = scan.stream;
+        scan.stream = futures::stream::unfold(Some(inner), move |state| {
+            let call = call.clone();
+            let scrub = Arc::clone(&scrub);
+            async move {
+                let mut inner = state?;
+                let next = call.bounded(async { inner.next().await.transpose() }).await;
+                match next {
+                    Ok(Some(batch)) => Some((Ok(batch), Some(inner))),
+                    Ok(None) => None,
+                    Err(error) => Some((Err(scrub.clean(error)), None)),
+                }
+            }
+        })
+        .boxed();
+        Ok(scan)
+    }
+}

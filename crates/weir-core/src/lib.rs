@@ -1,0 +1,31 @@
+//! The words everyone in Weir speaks: errors, secrets, connectors and their
+//! roles, reads, predicates, and the context a call runs in.
+//!
+//! This crate knows Arrow types, serde and JSON Schema; it knows no server, no
+//! database and no engine, so that a connector can be read and tested alone.
+
+pub mod config;
+pub mod connector;
+pub mod context;
+pub mod erased;
+pub mod error;
+pub mod predicate;
+pub mod read;
+pub mod secret;
+pub mod source;
+pub mod stream_id;
+pub mod task;
+pub mod types;
+
+pub use connector::{Capability, Category, Connector, Descriptor, Entry, Registry, TestedAgainst};
+pub use context::{Context, Deadline, Dial, Dialed, Endpoint};
+pub use erased::{AnyConnector, OpenSource};
+pub use error::{Error, FieldError, Kind, Result, SourceFault, SourceMessage};
+pub use predicate::{Comparison, Conjuncts, Operand, Predicate, Value};
+pub use read::{Nulls, Order, Read, Target};
+pub use secret::Secret;
+pub use source::{
+    BatchStream, Column, Discover, Estimate, Page, PushDown, Pushed, Scan, Source, StreamInfo,
+    StreamSchema, TestReport, TestStep,
+};
+pub use stream_id::StreamId;

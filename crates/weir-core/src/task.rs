@@ -1,0 +1,86 @@
+//! The one home of spawned work: a compute runtime apart from the one that
+//! serves HTTP, so that decoding never delays a health check.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use crate::error::{Error, Result};
+
+/// A handle to the compute runtime.
+#[derive(Debug, Clone)]
+pub struct Compute(tokio::runtime::Handle);
+
+impl Compute {
+    /// Work goes to the runtime behind `handle`.
+    pub fn new(handle: tokio::runtime::Handle) -> Self {
+        Compute(handle)
+    }
+
+    /// Work goes to the runtime this is called in; for tests and tools.
+    pub fn current() -> Self {
+        Compute(tokio::runtime::Handle::current())
+    }
+
+    /// Spawns `work`; dropping the task aborts it.
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        Task(Some(self.0.spawn(work)))
+    }
+
+    /// Runs blocking `work` on a thread of its own kind; it cannot be aborted.
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+        Task(Some(self.0.spawn_blocking(work)))
+    }
+}
+
+/// Spawned work. Awaiting it gives its value, or an error when it panicked;
+/// dropping it aborts it.
+#[derive(Debug)]
+pub struct Task<T>(Option<tokio::task::JoinHandle<T>>);
+
+impl<T> Task<T> {
+    /// Lets the work run on its own to its end.
+    pub fn detach(mut self) {
+        self.0.take();
+    }
+
+    /// Aborts the work.
+    pub fn abort(&self) {
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+
+    /// Whether the work has ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(tokio::task::JoinHandle::is_finished)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let Some(handle) = self.0.as_mut() else {
+            return Poll::Ready(Err(Error::internal("task polled after it was detached")));
+        };
+        Pin::new(handle).poll(cx).map_err(|error| {
+            if error.is_cancelled() {
+                crate::context::cancelled()
+            } else {
+                Error::internal(format!("a task panicked: {error}")).code("panic")
+            }
+        })
+    }
+}

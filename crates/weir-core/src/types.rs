@@ -1,0 +1,91 @@
+//! One vocabulary of column types, used everywhere a type is shown or asked
+//! for: `bool int8…int64 uint8…uint64 float16 float32 float64 decimal(p,s)
+//! string binary date time timestamp(unit[, tz]) duration interval list<t>
+//! struct<name: t, …> json`.
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+
+/// Field metadata key naming the type in the source.
+pub const NATIVE_TYPE: &str = "weir.native_type";
+
+/// Arrow's name for JSON text, set as the field's extension.
+pub const JSON_EXTENSION: &str = "arrow.json";
+
+/// Field metadata key of Arrow's extension names.
+pub const EXTENSION_NAME: &str = "ARROW:extension:name";
+
+/// Whether the field holds JSON documents as text.
+pub fn is_json(field: &Field) -> bool {
+    field
+        .metadata()
+        .get(EXTENSION_NAME)
+        .is_some_and(|name| name == JSON_EXTENSION)
+}
+
+/// The name of a field's type.
+pub fn field_type_name(field: &Field) -> String {
+    if is_json(field) {
+        "json".to_owned()
+    } else {
+        type_name(field.data_type())
+    }
+}
+
+/// The name of an Arrow type.
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "null".into(),
+        DataType::Boolean => "bool".into(),
+        DataType::Int8 => "int8".into(),
+        DataType::Int16 => "int16".into(),
+        DataType::Int32 => "int32".into(),
+        DataType::Int64 => "int64".into(),
+        DataType::UInt8 => "uint8".into(),
+        DataType::UInt16 => "uint16".into(),
+        DataType::UInt32 => "uint32".into(),
+        DataType::UInt64 => "uint64".into(),
+        DataType::Float16 => "float16".into(),
+        DataType::Float32 => "float32".into(),
+        DataType::Float64 => "float64".into(),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => format!("decimal({p},{s})"),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => "binary".into(),
+        DataType::Date32 | DataType::Date64 => "date".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".into(),
+        DataType::Timestamp(unit, None) => format!("timestamp({})", unit_name(unit)),
+        DataType::Timestamp(unit, Some(tz)) => format!("timestamp({}, {tz})", unit_name(unit)),
+        DataType::Duration(_) => "duration".into(),
+        DataType::Interval(_) => "interval".into(),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => format!("list<{}>", field_type_name(item)),
+        DataType::Struct(fields) => {
+            let inner: Vec<String> = fields
+                .iter()
+                .map(|f| format!("{}: {}", f.name(), field_type_name(f)))
+                .collect();
+            format!("struct<{}>", inner.join(", "))
+        }
+        DataType::Dictionary(_, value) => type_name(value),
+        DataType::Map(entries, _) => format!("map<{}>", field_type_name(entries)),
+        DataType::RunEndEncoded(_, values) => field_type_name(values),
+        DataType::Union(_, _) => "union".into(),
+    }
+}
+
+fn unit_name(unit: &TimeUnit) -> &'static str {
+    match unit {
+        TimeUnit::Second => "s",
+        TimeUnit::Millisecond => "ms",
+        TimeUnit::Microsecond => "us",
+        TimeUnit::Nanosecond => "ns",
+    }
+}
