@@ -1,1 +1,85 @@
-//! placeholder
+//! The HTTP surface: routes, authentication, problems, the OpenAPI document.
+//!
+//! The crate can print its document without a store or a connector; handlers
+//! get what they need from [`state::App`].
+
+mod auth;
+mod codes;
+mod etag;
+mod extract;
+pub mod openapi;
+mod paging;
+mod problem;
+mod request;
+mod rows;
+mod sources;
+pub mod state;
+pub mod system;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use http::StatusCode;
+use tower_http::catch_panic::CatchPanicLayer;
+use weir_core::Error;
+
+pub use auth::{Role, hash_key};
+use problem::ApiError;
+use state::App;
+
+/// All routes with their layers.
+pub fn router(app: App) -> Router {
+    let guarded = guarded_routes().layer(from_fn_with_state(app.clone(), auth::authenticate));
+    Router::new()
+        .merge(open_routes())
+        .nest("/v1", guarded)
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(request::surround))
+        .with_state(app)
+}
+
+fn open_routes() -> Router<App> {
+    Router::new()
+        .route("/healthz", get(system::healthz))
+        .route("/readyz", get(system::readyz))
+        .route("/openapi.json", get(system::openapi))
+        .route("/docs", get(system::docs))
+        .route("/problems/{code}", get(system::problem))
+}
+
+fn guarded_routes() -> Router<App> {
+    let mut routes = Router::new()
+        .route("/whoami", get(system::whoami))
+        .route("/limits", get(system::limits))
+        .route("/connectors", get(system::connectors))
+        .route("/connectors/{kind}", get(system::connector))
+        .route("/connectors/{kind}/test", post(sources::test::test_connector))
+        .route("/sources", get(sources::list).post(sources::create))
+        .route(
+            "/sources/{source}",
+            get(sources::get).patch(sources::update).delete(sources::delete),
+        )
+        .route("/sources/{source}/test", post(sources::test::test_source))
+        .route("/sources/{source}/streams", get(sources::streams::streams))
+        .route("/sources/{source}/schema", get(sources::streams::schema))
+        .route("/sources/{source}/preview", rows::preview_route(None))
+        .route("/sources/{source}/load", rows::load_route(None));
+    for format in rows::FORMATS.iter().copied() {
+        let suffix = format.suffix();
+        routes = routes
+            .route(&format!("/sources/{{source}}/preview.{suffix}"), rows::preview_route(Some(format)))
+            .route(&format!("/sources/{{source}}/load.{suffix}"), rows::load_route(Some(format)));
+    }
+    routes.fallback(|| async { StatusCode::NOT_FOUND })
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text");
+    ApiError(Error::internal(format!("a handler panicked: {text}")).code("panic")).into_response()
+}

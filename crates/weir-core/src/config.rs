@@ -32,6 +32,15 @@ pub fn decode_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
+/// Decodes a query string (`a=1&b=2`). Fields of errors are written `?name`.
+pub fn decode_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let pointer = pointer_of(error.path());
+        field_error(pointer, &error.inner().to_string()).as_parameter()
+    })
+}
+
 fn malformed(error: &serde_json::Error) -> Error {
     Error::new(Kind::Malformed, format!("the body is not valid JSON: {error}"))
         .hint("send a JSON document with Content-Type: application/json")

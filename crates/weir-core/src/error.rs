@@ -250,6 +250,15 @@ impl Error {
         self
     }
 
+    /// Marks every field as a query parameter instead of a part of the body.
+    #[must_use]
+    pub fn as_parameter(mut self) -> Self {
+        for field in &mut self.0.fields {
+            field.pointer = format!("?{}", field.pointer.trim_start_matches('/'));
+        }
+        self
+    }
+
     /// Adds what the source said.
     #[must_use]
     pub fn said(mut self, message: SourceMessage) -> Self {

@@ -1,0 +1,171 @@
+//! Who is asking: bearer keys, roles, and the extractors that demand them.
+//!
+//! A handler without one of the extractors cannot be mounted under `/v1`
+//! unnoticed: the layer here refuses every request there that has no valid key.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_core::{Error, Kind, Secret};
+
+use crate::problem::ApiError;
+use crate::state::App;
+
+/// What a key may do; each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads objects and rows.
+    Reader,
+    /// Also makes, changes and tests sources.
+    Editor,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// Its name in the store and in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Reader => "reader",
+            Role::Editor => "editor",
+            Role::Admin => "admin",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Role::Reader, Role::Editor, Role::Admin].into_iter().find(|r| r.name() == name)
+    }
+}
+
+/// The caller of a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Id of the key.
+    pub key_id: uuid::Uuid,
+    /// Name of the key.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// SHA-256 of a key: keys are 256 random bits, so a slow hash adds nothing.
+pub fn hash_key(key: &Secret) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, key.expose().as_bytes()).as_ref());
+    hash
+}
+
+/// Recently seen keys, so that not every request asks the store. A revoked key
+/// is refused when its entry has aged out.
+#[derive(Default)]
+pub struct KeyCache(Mutex<HashMap<[u8; 32], (Instant, Caller)>>);
+
+const KEY_AGE: Duration = Duration::from_secs(2);
+const KEYS_KEPT: usize = 10_000;
+
+impl KeyCache {
+    fn get(&self, hash: &[u8; 32]) -> Option<Caller> {
+        let kept = self.0.lock();
+        let (at, caller) = kept.get(hash)?;
+        (at.elapsed() < KEY_AGE).then(|| caller.clone())
+    }
+
+    fn put(&self, hash: [u8; 32], caller: Caller) {
+        let mut kept = self.0.lock();
+        if kept.len() >= KEYS_KEPT {
+            kept.retain(|_, (at, _)| at.elapsed() < KEY_AGE);
+        }
+        kept.insert(hash, (Instant::now(), caller));
+    }
+}
+
+/// Refuses requests without a valid key and tells handlers who is asking.
+pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match identify(&app, request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => ApiError(error).into_response(),
+    }
+}
+
+async fn identify(app: &App, headers: &http::HeaderMap) -> weir_core::Result<Caller> {
+    let key = bearer(headers)?;
+    let hash = hash_key(&key);
+    if let Some(caller) = app.keys().get(&hash) {
+        return Ok(caller);
+    }
+    let row = app.store.find_api_key(hash).await?.ok_or_else(refused)?;
+    if row.expires_at.is_some_and(|at| at <= chrono::Utc::now()) {
+        return Err(refused());
+    }
+    let role = Role::parse(&row.role).ok_or_else(|| Error::internal("a key with an unknown role"))?;
+    let caller = Caller { key_id: row.id, name: row.name, role };
+    app.keys().put(hash, caller.clone());
+    Ok(caller)
+}
+
+fn bearer(headers: &http::HeaderMap) -> weir_core::Result<Secret> {
+    let missing = || {
+        Error::new(Kind::Unauthorized, "this path needs an api key")
+            .hint("send the header Authorization: Bearer <api key>; the first admin key is in the file named in the service's log")
+    };
+    let value = headers.get(AUTHORIZATION).ok_or_else(missing)?;
+    let text = value.to_str().map_err(|_| refused())?;
+    let (scheme, key) = text.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    Ok(Secret::new(key.trim()))
+}
+
+fn refused() -> Error {
+    Error::new(Kind::Unauthorized, "the api key is not valid")
+        .hint("it may be misspelt, expired or revoked; ask an admin for a new one")
+}
+
+/// Any valid key.
+pub struct Reader(pub Caller);
+/// At least an editor.
+pub struct Editor(pub Caller);
+
+fn demand(parts: &Parts, least: Role) -> Result<Caller, ApiError> {
+    let caller = parts
+        .extensions
+        .get::<Caller>()
+        .ok_or_else(|| Error::internal("a guarded handler outside the guarded routes"))?;
+    if caller.role < least {
+        let message = format!("this needs the role {}, your key has {}", least.name(), caller.role.name());
+        return Err(Error::new(Kind::Forbidden, message)
+            .hint("GET /v1/whoami shows what your key may do")
+            .into());
+    }
+    Ok(caller.clone())
+}
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        demand(parts, Role::Reader).map(Reader)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Editor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        demand(parts, Role::Editor).map(Editor)
+    }
+}

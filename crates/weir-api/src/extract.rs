@@ -1,0 +1,58 @@
+//! Extractors that refuse with our own errors: JSON bodies, query parameters,
+//! path parameters.
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use weir_core::{Error, Kind, config};
+
+use crate::problem::ApiError;
+use crate::state::App;
+
+/// A JSON body, decoded with pointers and nearest names in errors.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let taken = ["application/json", "application/merge-patch+json"];
+        if let Some(given) = request.headers().get(CONTENT_TYPE) {
+            let text = given.to_str().unwrap_or_default();
+            let essence = text.split(';').next().unwrap_or_default().trim();
+            if !taken.iter().any(|t| t.eq_ignore_ascii_case(essence)) {
+                return Err(Error::new(Kind::MediaType, format!("`{essence}` is not taken here"))
+                    .hint("send Content-Type: application/json")
+                    .into());
+            }
+        }
+        let limit = app.limits.json_body_bytes;
+        let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                Error::new(Kind::TooLarge, format!("the JSON body is larger than {limit} bytes"))
+                    .hint("GET /v1/limits lists every limit")
+            } else {
+                Error::new(Kind::Malformed, "the body ended before it was complete")
+            }
+        })?;
+        Ok(Json(config::decode_slice(&body.to_bytes())?))
+    }
+}
+
+/// Query parameters; unknown ones are refused with the nearest name.
+pub struct Query<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        decode_query(parts.uri.query().unwrap_or_default()).map(Query).map_err(ApiError)
+    }
+}
+
+/// Decodes a query string; the fields of errors are parameters.
+pub fn decode_query<T: DeserializeOwned>(query: &str) -> weir_core::Result<T> {
+    config::decode_query(query)
+}

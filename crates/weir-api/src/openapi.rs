@@ -1,0 +1,200 @@
+//! The OpenAPI 3.1 document, generated from the handlers.
+//!
+//! The data paths exist once per format; their operations are derived here
+//! from one table instead of being written by hand for each.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use weir_wire::Format;
+
+use crate::problem::Problem;
+use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
+use crate::{sources, system};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weir",
+        description = "Register a data source once; test, discover, preview and load it over REST as JSON or Arrow, streamed.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "This service")),
+    tags(
+        (name = "sources", description = "Registered data sources"),
+        (name = "rows", description = "Streams, schemas, previews and loads"),
+        (name = "connectors", description = "The systems this build can speak to"),
+        (name = "system", description = "Health, limits, the caller")
+    ),
+    paths(
+        sources::create, sources::list, sources::get, sources::update, sources::delete,
+        sources::test::test_source, sources::test::test_connector,
+        sources::streams::streams, sources::streams::schema,
+        system::connectors, system::connector, system::whoami, system::limits,
+        system::healthz, system::readyz, system::problem
+    ),
+    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun))
+)]
+struct Document;
+
+/// The document as JSON.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    add_row_operations(&mut document);
+    add_security(&mut document);
+    add_problems(&mut document);
+    document
+}
+
+/// The document as text, made once.
+pub fn text() -> String {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+        text.push('\n');
+        text
+    })
+    .clone()
+}
+
+fn add_row_operations(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else {
+        return;
+    };
+    let formats = std::iter::once(None).chain(FORMATS.iter().copied().map(Some));
+    for format in formats {
+        let suffix = format.map(|f| format!(".{}", f.suffix())).unwrap_or_default();
+        let ending = format.map(|f| format!("_{}", f.suffix())).unwrap_or_default();
+        let preview = row_operation("preview", &format!("preview_rows{ending}"), format, Some("PreviewRequest"));
+        let load = row_operation("load", &format!("load_rows{ending}"), format, Some("LoadRequest"));
+        let query = row_operation("load", &format!("query_rows{ending}"), format, None);
+        paths.insert(format!("/v1/sources/{{source}}/preview{suffix}"), json!({ "post": preview }));
+        paths.insert(format!("/v1/sources/{{source}}/load{suffix}"), json!({ "get": query, "post": load }));
+    }
+}
+
+fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str>) -> Value {
+    let shown = format.unwrap_or(Format::Json);
+    let name = match format {
+        Some(format) => format!(" as {}", format.title()),
+        None => String::new(),
+    };
+    let (verb, doing) = match what {
+        "preview" => ("Preview", "A few rows, bounded in number, bytes and time."),
+        _ => ("Load", "All rows, streamed. A failure after the first byte breaks the answer off visibly."),
+    };
+    let mut operation = Map::new();
+    operation.insert("tags".into(), json!(["rows"]));
+    operation.insert("summary".into(), json!(format!("{verb} rows{name}")));
+    let negotiated = if format.is_none() { " The format follows `?format=`, then `Accept`; documented here is JSON." } else { "" };
+    operation.insert("description".into(), json!(format!("{doing}{negotiated}")));
+    operation.insert("operationId".into(), json!(id));
+    operation.insert("parameters".into(), parameters(shown, format.is_none(), body.is_none()));
+    if let Some(schema) = body {
+        let content = json!({ "application/json": { "schema": reference(schema) } });
+        operation.insert("requestBody".into(), json!({ "required": true, "content": content }));
+    }
+    let schema = match (what, shown) {
+        ("preview", Format::Json) => reference("PreviewAnswer"),
+        (_, Format::Json) => json!({ "type": "array", "items": { "type": "object" } }),
+        (_, Format::Ndjson) => json!({ "type": "string" }),
+        (_, Format::Arrow) => json!({ "type": "string", "format": "binary" }),
+    };
+    let headers = json!({
+        "weir-run-id": { "schema": { "type": "string", "format": "uuid" }, "description": "Id of this run" },
+        "weir-format": { "schema": { "type": "string" }, "description": "Format of the rows" }
+    });
+    let content = json!({ shown.media_type(): { "schema": schema } });
+    operation.insert(
+        "responses".into(),
+        json!({ "200": { "description": "The rows", "headers": headers, "content": content } }),
+    );
+    Value::Object(operation)
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn parameters(shown: Format, negotiated: bool, by_query: bool) -> Value {
+    let mut all = vec![json!({
+        "name": "source", "in": "path", "required": true,
+        "description": "Id, name or `@kind.name`", "schema": { "type": "string" }
+    })];
+    if by_query {
+        let asked = <LoadQuery as utoipa::IntoParams>::into_params(|| None);
+        all.extend(asked.iter().filter_map(|p| serde_json::to_value(p).ok()));
+    }
+    let option = |name: &str, description: &str, schema: Value| {
+        json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+    };
+    if negotiated {
+        let names: Vec<&str> = FORMATS.iter().map(|f| f.suffix()).collect();
+        all.push(option("format", "Wins over `Accept`", json!({ "type": "string", "enum": names })));
+    }
+    let flag = json!({ "type": "boolean", "default": false });
+    match shown {
+        Format::Arrow => {
+            all.push(option("compression", "Compression of Arrow's buffers", json!({ "type": "string", "enum": ["none", "lz4", "zstd"] })));
+            all.push(option("arrow_types", "`modern` allows view types and dictionaries", json!({ "type": "string", "enum": ["plain", "modern"], "default": "plain" })));
+        }
+        Format::Json => {
+            all.push(option("shape", "Rows as objects or as lists", json!({ "type": "string", "enum": ["objects", "arrays"], "default": "objects" })));
+            all.push(option("js_safe", "Integers beyond 2^53-1 and decimals as text", flag));
+        }
+        Format::Ndjson => {
+            all.push(option("js_safe", "Integers beyond 2^53-1 and decimals as text", flag.clone()));
+            all.push(option("end_marker", "A last line that says how it ended", flag));
+        }
+    }
+    all.push(json!({
+        "name": "weir-run-id", "in": "header", "required": false,
+        "description": "Your own id for this run", "schema": { "type": "string", "format": "uuid" }
+    }));
+    Value::Array(all)
+}
+
+fn add_security(document: &mut Value) {
+    document["components"]["securitySchemes"] =
+        json!({ "api_key": { "type": "http", "scheme": "bearer", "description": "An api key of Weir" } });
+    document["security"] = json!([{ "api_key": [] }]);
+}
+
+/// Every operation may answer with a problem.
+fn add_problems(document: &mut Value) {
+    let problem = json!({ "application/problem+json": { "schema": reference("Problem") } });
+    let answer = |text: &str| json!({ "description": text, "content": problem });
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, operations) in paths {
+        for (_, operation) in operations.as_object_mut().into_iter().flatten() {
+            let Some(responses) = operation["responses"].as_object_mut() else {
+                continue;
+            };
+            if path.starts_with("/v1/") {
+                responses.insert("401".into(), answer("No valid key"));
+            }
+            responses.insert("default".into(), answer("Any other failure"));
+        }
+    }
+}
+
+/// A plain page that lists the operations; needs no script and no network.
+pub fn page() -> String {
+    let document = document();
+    let mut rows = String::new();
+    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in operations.as_object().into_iter().flatten() {
+            let summary = operation["summary"].as_str().unwrap_or_default();
+            let method = method.to_uppercase();
+            rows.push_str(&format!("<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>\n"));
+        }
+    }
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Weir API</title>\
+         <style>body{{font:16px sans-serif;margin:2rem;max-width:70rem}}td{{padding:.2rem 1rem .2rem 0}}</style></head>\
+         <body><h1>Weir API {version}</h1><p>The full document: <a href=\"/openapi.json\">/openapi.json</a></p>\
+         <table>\n{rows}</table></body></html>\n",
+        version = system::VERSION
+    )
+}

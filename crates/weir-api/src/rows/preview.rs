@@ -1,0 +1,104 @@
+//! A few rows, bounded in number, bytes and time.
+
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use utoipa::ToSchema;
+use weir_core::Result;
+use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
+
+use super::request::{PreviewRequest, split_query};
+use super::{Nothing, answer, data_headers, delivery, format_options, run_id};
+use crate::auth::Reader;
+use crate::extract::Json;
+use crate::problem::ApiResult;
+use crate::sources::find;
+use crate::state::App;
+
+/// A few rows, as JSON. With `shape=arrays` each row is a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewAnswer {
+    /// Names and types.
+    pub columns: Vec<super::DryRunColumn>,
+    /// Objects by column name.
+    #[schema(value_type = Vec<Object>)]
+    pub rows: Vec<serde_json::Value>,
+    /// How many rows these are.
+    pub row_count: u64,
+    /// There were more.
+    pub truncated: bool,
+    /// From the request to the answer.
+    pub elapsed_ms: f64,
+}
+
+pub(super) async fn preview(
+    format: Option<Format>,
+    State(app): State<App>,
+    _: Reader,
+    Path(source): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    Json(asked): Json<PreviewRequest>,
+) -> ApiResult<Response> {
+    let start = Instant::now();
+    let parts = split_query(&query.unwrap_or_default());
+    let _: Nothing = crate::extract::decode_query(&parts.rest)?;
+    let options = format_options(format, &parts.format, &headers)?;
+    let row = find(&app, &source).await?;
+    let run = run_id(&headers)?;
+    let wanted = asked.limit;
+    let read = asked.read(app.limits.preview_rows)?;
+    let ctx = app.context(Duration::from_millis(app.limits.preview_ms));
+    let _stop = ctx.cancel.clone().drop_guard();
+    let answer = answer(&app, &row, &read, &ctx).await?;
+    let schema = answer.schema.clone();
+    let most_bytes = app.limits.preview_bytes;
+    let taken = ctx.compute.spawn(take(answer.stream, wanted, most_bytes)).await??;
+    let mut response = if options.format == Format::Json {
+        preview_envelope(&Envelope {
+            schema: &schema,
+            batches: &taken.batches,
+            truncated: taken.truncated,
+            elapsed: start.elapsed(),
+        }, &options)?
+    } else {
+        let batches = futures::stream::iter(taken.batches.into_iter().map(Ok)).boxed();
+        respond(Rows { schema, batches }, options, delivery(&app, &row, run)).await?
+    };
+    data_headers(&mut response, &row, &read, run);
+    let truncated = if taken.truncated { "true" } else { "false" };
+    response.headers_mut().insert("weir-truncated", HeaderValue::from_static(truncated));
+    Ok(response)
+}
+
+struct Taken {
+    batches: Vec<RecordBatch>,
+    truncated: bool,
+}
+
+/// The first rows, up to `rows` and about `bytes`; a first row larger than
+/// `bytes` still comes, so that a preview is never empty for being too wide.
+async fn take(mut stream: weir_core::BatchStream, rows: u64, bytes: usize) -> Result<Taken> {
+    let (mut batches, mut seen, mut size) = (Vec::new(), 0_u64, 0_usize);
+    while let Some(batch) = stream.next().await.transpose()? {
+        let left = rows - seen;
+        if batch.num_rows() as u64 > left {
+            batches.push(batch.slice(0, left as usize));
+            return Ok(Taken { batches, truncated: true });
+        }
+        size += batch.get_array_memory_size();
+        seen += batch.num_rows() as u64;
+        let large = size > bytes;
+        batches.push(batch);
+        if large {
+            let truncated = stream.next().await.transpose()?.is_some();
+            return Ok(Taken { batches, truncated });
+        }
+    }
+    Ok(Taken { batches, truncated: false })
+}

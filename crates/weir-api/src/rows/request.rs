@@ -1,0 +1,322 @@
+//! What callers ask when they read rows, and its translation into a [`Read`].
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+use utoipa::{IntoParams, ToSchema};
+use weir_core::read::Params;
+use weir_core::{Error, Nulls, Order, Read, Result, StreamId, Target, Value};
+use weir_engine::{parse_condition, parse_filter};
+
+/// One key of an order.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderBy {
+    /// The column.
+    pub column: String,
+    /// Smallest first.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub ascending: bool,
+    /// Where nulls go.
+    #[serde(default)]
+    pub nulls: NullsAt,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where nulls stand in an order.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NullsAt {
+    /// Before every value.
+    First,
+    /// After every value.
+    #[default]
+    Last,
+}
+
+/// A few rows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// A stream's id, as discovery gave it. This or `query`.
+    pub stream: Option<String>,
+    /// One statement that only reads, in the source's dialect. This or `stream`.
+    pub query: Option<String>,
+    /// Bound parameters of `query`: a list by position, or an object by name.
+    #[schema(value_type = Option<Object>)]
+    pub params: Option<Json>,
+    /// Columns to give, in this order.
+    pub columns: Option<Vec<String>>,
+    /// Condition text, or a predicate tree.
+    #[schema(value_type = Option<Object>)]
+    pub filter: Option<Json>,
+    /// Most significant key first.
+    #[serde(default)]
+    pub order_by: Vec<OrderBy>,
+    /// Rows at most.
+    #[serde(default = "hundred")]
+    #[schema(default = 100, minimum = 0, maximum = 10000)]
+    pub limit: u64,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+/// All rows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoadRequest {
+    /// A stream's id, as discovery gave it. This or `query`.
+    pub stream: Option<String>,
+    /// One statement that only reads, in the source's dialect. This or `stream`.
+    pub query: Option<String>,
+    /// Bound parameters of `query`: a list by position, or an object by name.
+    #[schema(value_type = Option<Object>)]
+    pub params: Option<Json>,
+    /// Columns to give, in this order.
+    pub columns: Option<Vec<String>>,
+    /// Condition text, or a predicate tree.
+    #[schema(value_type = Option<Object>)]
+    pub filter: Option<Json>,
+    /// Most significant key first.
+    #[serde(default)]
+    pub order_by: Vec<OrderBy>,
+    /// Rows at most.
+    pub limit: Option<u64>,
+    /// Rows in a batch at most.
+    #[schema(minimum = 1)]
+    pub batch_rows: Option<usize>,
+    /// Wall time at most.
+    #[schema(minimum = 1)]
+    pub timeout_ms: Option<u64>,
+    /// Only say what would be pushed down and what the source estimates.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// The same as [`LoadRequest`] in a query string, where `param.1=…` binds
+/// parameters.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LoadQuery {
+    /// A stream's id, as discovery gave it. This or `query`.
+    pub stream: Option<String>,
+    /// One statement that only reads, in the source's dialect. This or `stream`.
+    pub query: Option<String>,
+    /// Names joined by commas.
+    pub columns: Option<String>,
+    /// Condition text.
+    pub filter: Option<String>,
+    /// Names joined by commas, `-` before those that go down: `-created,name`.
+    pub order_by: Option<String>,
+    /// Rows at most.
+    pub limit: Option<u64>,
+    /// Rows in a batch at most.
+    #[param(minimum = 1)]
+    pub batch_rows: Option<usize>,
+    /// Wall time at most.
+    #[param(minimum = 1)]
+    pub timeout_ms: Option<u64>,
+    /// Only say what would be pushed down and what the source estimates.
+    #[serde(default)]
+    #[param(default = false)]
+    pub dry_run: bool,
+}
+
+impl PreviewRequest {
+    /// The read, asking for one row more than wanted to know whether there are more.
+    pub fn read(self, most: u64) -> Result<Read> {
+        if self.limit > most {
+            let message = format!("limit is {}, a preview gives at most {most} rows", self.limit);
+            return Err(Error::invalid("/limit", message).hint("use load for more rows"));
+        }
+        Ok(Read {
+            target: target(self.stream, self.query, self.params)?,
+            columns: self.columns,
+            filter: filter(self.filter)?,
+            order: self.order_by.into_iter().map(order).collect(),
+            limit: Some(self.limit + 1),
+            batch_rows: None,
+            estimate: false,
+        })
+    }
+}
+
+impl LoadRequest {
+    /// The read.
+    pub fn read(self) -> Result<Read> {
+        if self.batch_rows == Some(0) {
+            return Err(Error::invalid("/batch_rows", "batch_rows must be at least 1"));
+        }
+        Ok(Read {
+            target: target(self.stream, self.query, self.params)?,
+            columns: self.columns,
+            filter: filter(self.filter)?,
+            order: self.order_by.into_iter().map(order).collect(),
+            limit: self.limit,
+            batch_rows: self.batch_rows,
+            estimate: self.dry_run,
+        })
+    }
+}
+
+impl LoadQuery {
+    /// The read; errors name query parameters.
+    pub fn read(self, params: Vec<(String, String)>) -> Result<Read> {
+        let params = (!params.is_empty()).then(|| {
+            params.into_iter().map(|(name, text)| (name, Json::String(text))).collect::<Json>()
+        });
+        let filter = match self.filter {
+            Some(text) => parse_condition(&text, "?filter")?.conjuncts(),
+            None => Vec::new(),
+        };
+        if self.batch_rows == Some(0) {
+            return Err(Error::invalid("?batch_rows", "batch_rows must be at least 1"));
+        }
+        Ok(Read {
+            target: target(self.stream, self.query, params).map_err(Error::as_parameter)?,
+            columns: self.columns.map(|names| names.split(',').map(str::to_owned).collect()),
+            filter,
+            order: self.order_by.as_deref().map(order_text).unwrap_or_default(),
+            limit: self.limit,
+            batch_rows: self.batch_rows,
+            estimate: self.dry_run,
+        })
+    }
+}
+
+fn order(key: OrderBy) -> Order {
+    Order {
+        column: key.column,
+        ascending: key.ascending,
+        nulls: match key.nulls {
+            NullsAt::First => Nulls::First,
+            NullsAt::Last => Nulls::Last,
+        },
+    }
+}
+
+fn order_text(text: &str) -> Vec<Order> {
+    let key = |part: &str| Order {
+        column: part.strip_prefix('-').unwrap_or(part).to_owned(),
+        ascending: !part.starts_with('-'),
+        nulls: Nulls::Last,
+    };
+    text.split(',').filter(|part| !part.is_empty()).map(key).collect()
+}
+
+fn filter(given: Option<Json>) -> Result<Vec<weir_core::Predicate>> {
+    given.map_or(Ok(Vec::new()), |json| parse_filter(&json, "/filter"))
+}
+
+fn target(stream: Option<String>, query: Option<String>, params: Option<Json>) -> Result<Target> {
+    match (stream, query) {
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("/query", "give either `stream` or `query`, not both"))
+        }
+        (None, None) => Err(Error::invalid("/stream", "give a `stream` or a `query`")
+            .hint("GET /v1/sources/{source}/streams lists the streams")),
+        (Some(_), None) if params.is_some() => {
+            Err(Error::invalid("/params", "params go with `query`, not with `stream`"))
+        }
+        (Some(stream), None) => Ok(Target::Stream(StreamId::parse(&stream, "/stream")?)),
+        (None, Some(text)) => Ok(Target::Query { text, params: bound(params)? }),
+    }
+}
+
+/// An object whose names are `1` to n is a list by position.
+fn bound(given: Option<Json>) -> Result<Params> {
+    let literal = |json: &Json, pointer: String| {
+        Value::from_json(json)
+            .ok_or_else(|| Error::invalid(pointer, "a parameter is a number, text, true, false or null"))
+    };
+    match given {
+        None | Some(Json::Null) => Ok(Params::default()),
+        Some(Json::Array(items)) => {
+            let values = items.iter().enumerate().map(|(i, v)| literal(v, format!("/params/{i}")));
+            Ok(Params::Positional(values.collect::<Result<_>>()?))
+        }
+        Some(Json::Object(fields)) => {
+            let by_position: Option<Vec<&Json>> =
+                (1..=fields.len()).map(|n| fields.get(&n.to_string())).collect();
+            if let Some(items) = by_position {
+                let values = items.iter().enumerate().map(|(i, v)| literal(v, format!("/params/{}", i + 1)));
+                return Ok(Params::Positional(values.collect::<Result<_>>()?));
+            }
+            let named = fields.iter().map(|(name, value)| {
+                let pointer = format!("/params/{}", weir_core::config::escape_pointer(name));
+                Ok((name.clone(), literal(value, pointer)?))
+            });
+            Ok(Params::Named(named.collect::<Result<_>>()?))
+        }
+        Some(_) => Err(Error::invalid("/params", "params is a list or an object")),
+    }
+}
+
+/// Takes `param.name=…` and the parameters of the format out of a query
+/// string; what is left goes to the strict decoder.
+pub fn split_query(query: &str) -> Split {
+    let mut split = Split::default();
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    let mut format = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if let Some(bound) = name.strip_prefix("param.") {
+            split.params.push((bound.to_owned(), value.into_owned()));
+        } else if FORMAT_NAMES.contains(&&*name) {
+            format.append_pair(&name, &value);
+        } else {
+            rest.append_pair(&name, &value);
+        }
+    }
+    split.format = format.finish();
+    split.rest = rest.finish();
+    split
+}
+
+/// A query string in its three parts.
+#[derive(Debug, Default)]
+pub struct Split {
+    /// `param.…` by name.
+    pub params: Vec<(String, String)>,
+    /// What says how rows leave.
+    pub format: String,
+    /// The rest.
+    pub rest: String,
+}
+
+const FORMAT_NAMES: &[&str] =
+    &["format", "compression", "shape", "js_safe", "end_marker", "arrow_types"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn params_by_position_and_by_name() {
+        let list = bound(Some(json!([1, "a", null]))).unwrap();
+        assert_eq!(
+            list,
+            Params::Positional(vec![Value::Int(1), Value::Text("a".into()), Value::Null])
+        );
+        let object = bound(Some(json!({"2": "b", "1": "a"}))).unwrap();
+        assert_eq!(
+            object,
+            Params::Positional(vec![Value::Text("a".into()), Value::Text("b".into())])
+        );
+        assert!(matches!(bound(Some(json!({"x": 1}))).unwrap(), Params::Named(_)));
+        assert_eq!(bound(Some(json!([[1]]))).unwrap_err().fields()[0].pointer, "/params/0");
+    }
+
+    #[test]
+    fn one_of_stream_and_query() {
+        assert!(target(None, None, None).is_err());
+        assert!(target(Some("a".into()), Some("select 1".into()), None).is_err());
+        assert!(target(Some("a".into()), None, Some(json!([1]))).is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! What every handler shares.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use weir_core::task::Compute;
+use weir_core::{
+    Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo, config,
+};
+use weir_engine::Engine;
+use weir_store::{SourceRow, Store};
+
+/// Limits that callers meet; each is answered with its own code.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Limits {
+    /// Bytes of a JSON body.
+    pub json_body_bytes: usize,
+    /// Rows of a preview.
+    pub preview_rows: u64,
+    /// Bytes of a preview, counted in memory.
+    pub preview_bytes: usize,
+    /// Wall time of a preview.
+    pub preview_ms: u64,
+    /// Wall time of a load when the caller names none.
+    pub load_ms: u64,
+    /// How long headers wait for the first batch.
+    pub first_batch_ms: u64,
+    /// Wall time of a connection test.
+    pub test_ms: u64,
+    /// Wall time of one page of discovery.
+    pub discover_ms: u64,
+    /// How long pages of discovery are kept.
+    pub discovery_cache_seconds: u64,
+    /// Encoded bytes that wait for a slow client before the source is held.
+    pub queue_bytes: usize,
+    /// Items of a page at most.
+    pub page_items: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            json_body_bytes: 16 << 20,
+            preview_rows: 10_000,
+            preview_bytes: 16 << 20,
+            preview_ms: 30_000,
+            load_ms: 3_600_000,
+            first_batch_ms: 30_000,
+            test_ms: 30_000,
+            discover_ms: 60_000,
+            discovery_cache_seconds: 60,
+            queue_bytes: 8 << 20,
+            page_items: 1_000,
+        }
+    }
+}
+
+/// What the service is made of.
+pub struct Parts {
+    /// Its own Postgres.
+    pub store: Store,
+    /// Every connector of this build.
+    pub registry: Registry,
+    /// Residue of reads.
+    pub engine: Engine,
+    /// Where rows are decoded and encoded.
+    pub compute: Compute,
+    /// The way to the network.
+    pub dialer: Arc<dyn Dial>,
+    /// Limits.
+    pub limits: Limits,
+    /// Fires when the service stops.
+    pub shutdown: CancellationToken,
+}
+
+/// What every handler shares. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// Behind [`App`].
+pub struct Shared {
+    parts: Parts,
+    open: Mutex<HashMap<uuid::Uuid, (SourceVersion, OpenSource)>>,
+    pages: Mutex<HashMap<PageKey, (Instant, Arc<Page<StreamInfo>>)>>,
+    pub(crate) keys: crate::auth::KeyCache,
+}
+
+type SourceVersion = (i64, i32);
+type PageKey = (uuid::Uuid, SourceVersion, Discover);
+
+/// Pages of discovery kept at most; the oldest go first.
+const PAGES_KEPT: usize = 1_000;
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
+
+impl App {
+    /// Wraps the parts.
+    pub fn new(parts: Parts) -> Self {
+        App(Arc::new(Shared {
+            parts,
+            open: Mutex::default(),
+            pages: Mutex::default(),
+            keys: crate::auth::KeyCache::default(),
+        }))
+    }
+
+    pub(crate) fn keys(&self) -> &crate::auth::KeyCache {
+        &self.0.keys
+    }
+
+    /// A context that ends after `limit` or when the service stops.
+    pub fn context(&self, limit: Duration) -> Context {
+        Context {
+            deadline: Deadline::after(limit),
+            cancel: self.shutdown.child_token(),
+            dialer: Arc::clone(&self.dialer),
+            compute: self.compute.clone(),
+        }
+    }
+
+    /// The opened source of `row`. Kept per version, so a change of the source
+    /// or of its secrets opens anew and lets the old connections drain.
+    pub async fn open(&self, row: &SourceRow, ctx: &Context) -> Result<OpenSource> {
+        let version = (row.version, row.secret_version);
+        if let Some((kept, source)) = self.0.open.lock().get(&row.id)
+            && *kept == version
+        {
+            return Ok(source.clone());
+        }
+        let whole = self.whole_config(row).await?;
+        let source = self.registry.get(&row.connector)?.open(whole, ctx).await?;
+        self.0.open.lock().insert(row.id, (version, source.clone()));
+        Ok(source)
+    }
+
+    /// The config of `row` with its secrets back in place.
+    pub async fn whole_config(&self, row: &SourceRow) -> Result<serde_json::Value> {
+        let mut whole = row.config.clone();
+        for (field, secret) in self.store.source_secrets(row).await? {
+            let path: Vec<String> = field.split('.').map(str::to_owned).collect();
+            config::put(&mut whole, &path, secret.expose().into());
+        }
+        Ok(whole)
+    }
+
+    /// Forgets what is kept of a source.
+    pub fn forget(&self, id: uuid::Uuid) {
+        self.0.open.lock().remove(&id);
+        self.0.pages.lock().retain(|(source, _, _), _| *source != id);
+    }
+
+    /// One page of discovery, from the cache when it is young enough.
+    pub async fn discover(
+        &self,
+        row: &SourceRow,
+        ask: Discover,
+        refresh: bool,
+    ) -> Result<Arc<Page<StreamInfo>>> {
+        let key = (row.id, (row.version, row.secret_version), ask);
+        let keep = Duration::from_secs(self.limits.discovery_cache_seconds);
+        if !refresh
+            && let Some((at, page)) = self.0.pages.lock().get(&key)
+            && at.elapsed() < keep
+        {
+            return Ok(Arc::clone(page));
+        }
+        let ctx = self.context(Duration::from_millis(self.limits.discover_ms));
+        let source = self.open(row, &ctx).await?;
+        let page = Arc::new(source.discover(&ctx, &key.2).await?);
+        let mut pages = self.0.pages.lock();
+        if pages.len() >= PAGES_KEPT {
+            pages.retain(|_, (at, _)| at.elapsed() < keep);
+            if pages.len() >= PAGES_KEPT {
+                pages.clear();
+            }
+        }
+        pages.insert(key, (Instant::now(), Arc::clone(&page)));
+        Ok(page)
+    }
+}
