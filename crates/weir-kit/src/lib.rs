@@ -1,1 +1,9 @@
-//! placeholder
+//! What connectors share: quoting of identifiers, a keeper of connections, and
+//! the limits that hold for every statement.
+
+pub mod keeper;
+pub mod quote;
+pub mod statement;
+
+pub use keeper::{Keeper, KeeperSettings, Kept, Place};
+pub use quote::Dialect;
