@@ -41,6 +41,9 @@ pub enum Operand {
     Value(Value),
     /// Another column.
     Column(String),
+    /// A word of a condition text: the column of that name where there is one,
+    /// else text. The engine settles it before a source sees the predicate.
+    Word(String),
 }
 
 /// How two values are compared. Null rules (transforms, section 7): `Ne` is

@@ -3,6 +3,8 @@
 //! string binary date time timestamp(unit[, tz]) duration interval list<t>
 //! struct<name: t, …> json`.
 
+use std::collections::{HashMap, HashSet};
+
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// Field metadata key naming the type in the source.
@@ -20,6 +22,30 @@ pub fn is_json(field: &Field) -> bool {
         .metadata()
         .get(EXTENSION_NAME)
         .is_some_and(|name| name == JSON_EXTENSION)
+}
+
+/// Names in which every one is unique: the second `a` becomes `a_2`, the third
+/// `a_3`, past any name that is there already.
+pub fn unique_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut taken: HashSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
+    let mut unique = Vec::with_capacity(names.len());
+    for name in names {
+        let count = seen.entry(name).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            unique.push(name.to_owned());
+            continue;
+        }
+        let mut candidate = format!("{name}_{count}");
+        while !taken.insert(candidate.clone()) {
+            *count += 1;
+            candidate = format!("{name}_{count}");
+        }
+        unique.push(candidate);
+    }
+    unique
 }
 
 /// The name of a field's type.
@@ -87,5 +113,17 @@ fn unit_name(unit: &TimeUnit) -> &'static str {
         TimeUnit::Millisecond => "ms",
         TimeUnit::Microsecond => "us",
         TimeUnit::Nanosecond => "ns",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unique_names;
+
+    #[test]
+    fn repeated_names_are_numbered_past_those_taken() {
+        assert_eq!(unique_names(["a", "b", "a", "a"]), ["a", "b", "a_2", "a_3"]);
+        assert_eq!(unique_names(["a", "a_2", "a", "a"]), ["a", "a_2", "a_3", "a_4"]);
+        assert_eq!(unique_names(["a", "a", "a_2"]), ["a", "a_3", "a_2"]);
     }
 }
