@@ -1,0 +1,70 @@
+-- Sources, their credentials, api keys, instances: what the spine keeps.
+
+create table settings (
+    key text primary key,
+    value jsonb not null
+);
+
+create table instances (
+    id uuid primary key,
+    version text not null,
+    address text not null,
+    started_at timestamptz not null default now(),
+    heartbeat_at timestamptz not null default now()
+);
+
+-- Proof that a master key is the right one; reveals nothing of it.
+create table master_keys (
+    id bytea primary key check (length(id) = 8),
+    check_value bytea not null check (length(check_value) = 32),
+    created_at timestamptz not null default now()
+);
+
+create table api_keys (
+    id uuid primary key,
+    name text not null,
+    role text not null check (role in ('reader', 'editor', 'admin')),
+    key_hash bytea not null unique check (length(key_hash) = 32),
+    prefix text not null,
+    scopes jsonb,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz,
+    last_used_at timestamptz
+);
+
+-- A credential with an owner belongs to that source alone and is not listed.
+create table credentials (
+    id uuid primary key,
+    name text unique,
+    owner_source_id uuid unique,
+    version integer not null default 1,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+create table credential_fields (
+    credential_id uuid not null references credentials (id) on delete cascade,
+    version integer not null,
+    field text not null,
+    sealed bytea not null,
+    primary key (credential_id, version, field)
+);
+
+create table sources (
+    id uuid primary key,
+    name text not null unique,
+    connector text not null,
+    config jsonb not null,
+    config_version integer not null,
+    credential_id uuid references credentials (id),
+    labels jsonb not null default '{}',
+    metadata jsonb not null default '{}',
+    description text,
+    version bigint not null default 1,
+    last_test jsonb,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+create index sources_labels on sources using gin (labels jsonb_path_ops);
+create index sources_connector_name on sources (connector, name);
