@@ -1,0 +1,117 @@
+//! Where things are: the repository, the built binary, the server programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The service, as built beside this test.
+pub fn weir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let binary = profile.join("weir");
+    let binary = if binary.exists() {
+        binary
+    } else {
+        test.with_file_name("weir")
+    };
+    assert!(
+        binary.exists(),
+        "the service is not built at {}: run `cargo build -p weir` first (`make test` does)",
+        binary.display()
+    );
+    binary
+}
+
+/// What a subcommand of the service prints.
+pub fn printed(subcommand: &str) -> String {
+    let output = Command::new(weir())
+        .arg(subcommand)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "weir {subcommand}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `cargo metadata` of the workspace, with the resolved graph.
+pub fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Files that git knows, relative to the repository.
+pub fn tracked_files() -> Vec<PathBuf> {
+    let output = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names = String::from_utf8(output.stdout).unwrap();
+    names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// The folder with the server programs of the newest PostgreSQL.
+pub fn postgres_programs() -> PathBuf {
+    let given = crate::setting("WEIR_TEST_PG_BIN").map(PathBuf::from);
+    let has_server = |folder: &PathBuf| folder.join("initdb").exists();
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let major = entry.file_name().to_str()?.parse().ok()?;
+            Some((major, entry.path().join("bin")))
+        })
+        .filter(|(_, folder)| has_server(folder))
+        .collect();
+    found.sort();
+    let newest = found.pop().map(|(_, folder)| folder);
+    given.or(newest).or_else(from_pg_config).filter(has_server).expect(
+        "no PostgreSQL server programs on this machine: run scripts/install-deps (`make test` does), \
+         or set WEIR_TEST_PG_BIN to their folder",
+    )
+}
+
+fn from_pg_config() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
+}
+
+/// The Python that has the reference readers of `tests/reference/`.
+pub fn python() -> PathBuf {
+    let given = crate::setting("WEIR_TEST_PYTHON").map(PathBuf::from);
+    given.filter(|path| path.exists()).expect(
+        "WEIR_TEST_PYTHON names no Python with the reference readers: run \
+         `export WEIR_TEST_PYTHON=$(scripts/reference-python)` first (`make test` does)",
+    )
+}

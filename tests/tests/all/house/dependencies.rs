@@ -1,0 +1,200 @@
+//! Dependencies point one way, and what must exist once exists once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use weir_tests::project::metadata;
+
+/// Which crates of ours each crate may stand on. What is not listed is refused,
+/// so a new arrow is a decision and not an accident.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("weir-core", &[]),
+    ("weir-net", &["weir-core"]),
+    ("weir-formats", &["weir-core"]),
+    ("weir-vault", &["weir-core", "weir-net"]),
+    ("weir-store", &["weir-core", "weir-net", "weir-vault"]),
+    ("weir-engine", &["weir-core", "weir-formats"]),
+    ("weir-wire", &["weir-core", "weir-formats"]),
+    ("weir-kit", &["weir-core", "weir-net"]),
+    ("connect-sample", &["weir-core", "weir-kit", "weir-net"]),
+    ("connect-sql", &["weir-core", "weir-kit", "weir-net"]),
+    (
+        "weir-catalog",
+        &["weir-core", "connect-sample", "connect-sql"],
+    ),
+    (
+        "weir-api",
+        &[
+            "weir-core",
+            "weir-engine",
+            "weir-net",
+            "weir-store",
+            "weir-vault",
+            "weir-wire",
+        ],
+    ),
+    (
+        "weir",
+        &[
+            "weir-api",
+            "weir-catalog",
+            "weir-core",
+            "weir-engine",
+            "weir-net",
+            "weir-store",
+            "weir-vault",
+            "weir-wire",
+        ],
+    ),
+    ("weir-conformance", &["weir-core"]),
+    ("weir-tests", &[]),
+];
+
+/// The workspace's graph without dev-dependencies.
+struct Graph {
+    names: BTreeMap<String, String>,
+    versions: BTreeMap<String, BTreeSet<String>>,
+    edges: BTreeMap<String, Vec<String>>,
+    members: Vec<String>,
+}
+
+impl Graph {
+    fn read() -> Self {
+        let metadata = metadata();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let names: BTreeMap<String, String> = list(&metadata["packages"])
+            .map(|package| (text(&package["id"]), text(&package["name"])))
+            .collect();
+        let edges = list(&metadata["resolve"]["nodes"])
+            .map(|node| {
+                let needed = list(&node["deps"]).filter(|dep| is_needed(dep));
+                (
+                    text(&node["id"]),
+                    needed.map(|dep| text(&dep["pkg"])).collect(),
+                )
+            })
+            .collect();
+        let members = list(&metadata["workspace_members"]).map(text).collect();
+        let mut graph = Graph {
+            names,
+            versions: BTreeMap::new(),
+            edges,
+            members,
+        };
+        let reached = graph.below(graph.members.iter().map(String::as_str));
+        for package in
+            list(&metadata["packages"]).filter(|p| reached.contains(p["id"].as_str().unwrap()))
+        {
+            let versions = graph.versions.entry(text(&package["name"])).or_default();
+            versions.insert(text(&package["version"]));
+        }
+        graph
+    }
+
+    /// Everything that these packages are built from, themselves included.
+    fn below<'a>(&'a self, start: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&str> = start.collect();
+        while let Some(id) = open.pop() {
+            if seen.insert(id.to_owned()) {
+                open.extend(self.edges.get(id).into_iter().flatten().map(String::as_str));
+            }
+        }
+        seen
+    }
+
+    fn id(&self, name: &str) -> &str {
+        self.members
+            .iter()
+            .find(|id| self.names[*id] == name)
+            .unwrap()
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().unwrap().iter()
+}
+
+/// Whether a dependency is part of what runs on this platform: not for tests only.
+fn is_needed(dep: &Value) -> bool {
+    list(&dep["dep_kinds"]).any(|kind| {
+        let target = kind["target"].as_str().unwrap_or_default();
+        kind["kind"] != "dev"
+            && !["windows", "wasm", "macos"]
+                .iter()
+                .any(|os| target.contains(os))
+    })
+}
+
+#[test]
+fn arrows_between_our_crates_point_one_way() {
+    let graph = Graph::read();
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for id in &graph.members {
+        let name = graph.names[id].as_str();
+        let Some(may) = allowed.get(name) else {
+            wrong.push(format!("{name} is not in the table of this test"));
+            continue;
+        };
+        for other in graph.edges[id]
+            .iter()
+            .filter(|other| graph.members.contains(other))
+        {
+            let other = graph.names[other].as_str();
+            if !may.contains(&other) {
+                wrong.push(format!("{name} must not depend on {other}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn core_knows_no_server_no_database_and_no_engine() {
+    let graph = Graph::read();
+    let below = graph.below(std::iter::once(graph.id("weir-core")));
+    let found: Vec<&String> = below
+        .iter()
+        .map(|id| &graph.names[id])
+        .filter(|name| {
+            [
+                "axum",
+                "hyper",
+                "reqwest",
+                "sqlx",
+                "tokio-postgres",
+                "datafusion",
+                "utoipa",
+                "rustls",
+            ]
+            .contains(&name.as_str())
+        })
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn what_must_exist_once_exists_once() {
+    let graph = Graph::read();
+    for name in [
+        "arrow-array",
+        "arrow-schema",
+        "arrow-ipc",
+        "rustls",
+        "hyper",
+        "axum",
+        "sqlparser",
+        "tokio-postgres",
+    ] {
+        let versions = graph.versions.get(name);
+        assert_eq!(versions.map(BTreeSet::len), Some(1), "{name}: {versions:?}");
+    }
+    for name in ["openssl-sys", "native-tls", "openssl", "ring"] {
+        assert_eq!(
+            graph.versions.get(name),
+            None,
+            "{name} is a second TLS or crypto stack"
+        );
+    }
+}

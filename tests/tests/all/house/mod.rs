@@ -1,0 +1,5 @@
+//! What the house rules ask of the repository itself.
+
+mod dependencies;
+mod files;
+mod generated;
