@@ -1,1 +1,16 @@
-//! placeholder
+//! What a source cannot do itself: filters, orders, limits and projections over
+//! its batches, on DataFusion where an operation must be able to spill.
+
+mod condition;
+mod filter;
+mod literal;
+mod read;
+mod sort;
+mod tree;
+
+pub use condition::parse_condition;
+pub use read::{Answer, Engine, EngineLimits};
+pub use tree::{parse_filter, parse_predicate};
+
+/// How deep a filter may nest.
+const MAX_DEPTH: usize = 128;
