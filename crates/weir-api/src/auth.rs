@@ -43,7 +43,9 @@ impl Role {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [Role::Reader, Role::Editor, Role::Admin].into_iter().find(|r| r.name() == name)
+        [Role::Reader, Role::Editor, Role::Admin]
+            .into_iter()
+            .find(|r| r.name() == name)
     }
 }
 
@@ -110,8 +112,13 @@ async fn identify(app: &App, headers: &http::HeaderMap) -> weir_core::Result<Cal
     if row.expires_at.is_some_and(|at| at <= chrono::Utc::now()) {
         return Err(refused());
     }
-    let role = Role::parse(&row.role).ok_or_else(|| Error::internal("a key with an unknown role"))?;
-    let caller = Caller { key_id: row.id, name: row.name, role };
+    let role =
+        Role::parse(&row.role).ok_or_else(|| Error::internal("a key with an unknown role"))?;
+    let caller = Caller {
+        key_id: row.id,
+        name: row.name,
+        role,
+    };
     app.keys().put(hash, caller.clone());
     Ok(caller)
 }
@@ -146,7 +153,11 @@ fn demand(parts: &Parts, least: Role) -> Result<Caller, ApiError> {
         .get::<Caller>()
         .ok_or_else(|| Error::internal("a guarded handler outside the guarded routes"))?;
     if caller.role < least {
-        let message = format!("this needs the role {}, your key has {}", least.name(), caller.role.name());
+        let message = format!(
+            "this needs the role {}, your key has {}",
+            least.name(),
+            caller.role.name()
+        );
         return Err(Error::new(Kind::Forbidden, message)
             .hint("GET /v1/whoami shows what your key may do")
             .into());

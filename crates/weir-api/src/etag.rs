@@ -19,11 +19,17 @@ pub fn if_match(headers: &HeaderMap, current: i64) -> Result<Option<i64>> {
         return Ok(None);
     }
     let tag = of(current);
-    if text.split(',').any(|part| part.trim().as_bytes() == tag.as_bytes()) {
+    if text
+        .split(',')
+        .any(|part| part.trim().as_bytes() == tag.as_bytes())
+    {
         return Ok(Some(current));
     }
-    Err(Error::new(Kind::PreconditionFailed, "the resource changed since you read it")
-        .hint("GET it again and repeat the change with its new ETag"))
+    Err(Error::new(
+        Kind::PreconditionFailed,
+        "the resource changed since you read it",
+    )
+    .hint("GET it again and repeat the change with its new ETag"))
 }
 
 /// Whether the caller already has this version.

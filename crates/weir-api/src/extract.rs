@@ -23,20 +23,28 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
             let text = given.to_str().unwrap_or_default();
             let essence = text.split(';').next().unwrap_or_default().trim();
             if !taken.iter().any(|t| t.eq_ignore_ascii_case(essence)) {
-                return Err(Error::new(Kind::MediaType, format!("`{essence}` is not taken here"))
-                    .hint("send Content-Type: application/json")
-                    .into());
+                return Err(
+                    Error::new(Kind::MediaType, format!("`{essence}` is not taken here"))
+                        .hint("send Content-Type: application/json")
+                        .into(),
+                );
             }
         }
         let limit = app.limits.json_body_bytes;
-        let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                Error::new(Kind::TooLarge, format!("the JSON body is larger than {limit} bytes"))
+        let body = Limited::new(request.into_body(), limit)
+            .collect()
+            .await
+            .map_err(|error| {
+                if error.downcast_ref::<LengthLimitError>().is_some() {
+                    Error::new(
+                        Kind::TooLarge,
+                        format!("the JSON body is larger than {limit} bytes"),
+                    )
                     .hint("GET /v1/limits lists every limit")
-            } else {
-                Error::new(Kind::Malformed, "the body ended before it was complete")
-            }
-        })?;
+                } else {
+                    Error::new(Kind::Malformed, "the body ended before it was complete")
+                }
+            })?;
         Ok(Json(config::decode_slice(&body.to_bytes())?))
     }
 }
@@ -48,7 +56,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        decode_query(parts.uri.query().unwrap_or_default()).map(Query).map_err(ApiError)
+        decode_query(parts.uri.query().unwrap_or_default())
+            .map(Query)
+            .map_err(ApiError)
     }
 }
 

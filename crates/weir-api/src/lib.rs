@@ -55,11 +55,16 @@ fn guarded_routes() -> Router<App> {
         .route("/limits", get(system::limits))
         .route("/connectors", get(system::connectors))
         .route("/connectors/{kind}", get(system::connector))
-        .route("/connectors/{kind}/test", post(sources::test::test_connector))
+        .route(
+            "/connectors/{kind}/test",
+            post(sources::test::test_connector),
+        )
         .route("/sources", get(sources::list).post(sources::create))
         .route(
             "/sources/{source}",
-            get(sources::get).patch(sources::update).delete(sources::delete),
+            get(sources::get)
+                .patch(sources::update)
+                .delete(sources::delete),
         )
         .route("/sources/{source}/test", post(sources::test::test_source))
         .route("/sources/{source}/streams", get(sources::streams::streams))
@@ -69,8 +74,14 @@ fn guarded_routes() -> Router<App> {
     for format in rows::FORMATS.iter().copied() {
         let suffix = format.suffix();
         routes = routes
-            .route(&format!("/sources/{{source}}/preview.{suffix}"), rows::preview_route(Some(format)))
-            .route(&format!("/sources/{{source}}/load.{suffix}"), rows::load_route(Some(format)));
+            .route(
+                &format!("/sources/{{source}}/preview.{suffix}"),
+                rows::preview_route(Some(format)),
+            )
+            .route(
+                &format!("/sources/{{source}}/load.{suffix}"),
+                rows::load_route(Some(format)),
+            );
     }
     routes.fallback(|| async { StatusCode::NOT_FOUND })
 }

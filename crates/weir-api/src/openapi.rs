@@ -64,13 +64,33 @@ fn add_row_operations(document: &mut Value) {
     };
     let formats = std::iter::once(None).chain(FORMATS.iter().copied().map(Some));
     for format in formats {
-        let suffix = format.map(|f| format!(".{}", f.suffix())).unwrap_or_default();
-        let ending = format.map(|f| format!("_{}", f.suffix())).unwrap_or_default();
-        let preview = row_operation("preview", &format!("preview_rows{ending}"), format, Some("PreviewRequest"));
-        let load = row_operation("load", &format!("load_rows{ending}"), format, Some("LoadRequest"));
+        let suffix = format
+            .map(|f| format!(".{}", f.suffix()))
+            .unwrap_or_default();
+        let ending = format
+            .map(|f| format!("_{}", f.suffix()))
+            .unwrap_or_default();
+        let preview = row_operation(
+            "preview",
+            &format!("preview_rows{ending}"),
+            format,
+            Some("PreviewRequest"),
+        );
+        let load = row_operation(
+            "load",
+            &format!("load_rows{ending}"),
+            format,
+            Some("LoadRequest"),
+        );
         let query = row_operation("load", &format!("query_rows{ending}"), format, None);
-        paths.insert(format!("/v1/sources/{{source}}/preview{suffix}"), json!({ "post": preview }));
-        paths.insert(format!("/v1/sources/{{source}}/load{suffix}"), json!({ "get": query, "post": load }));
+        paths.insert(
+            format!("/v1/sources/{{source}}/preview{suffix}"),
+            json!({ "post": preview }),
+        );
+        paths.insert(
+            format!("/v1/sources/{{source}}/load{suffix}"),
+            json!({ "get": query, "post": load }),
+        );
     }
 }
 
@@ -82,18 +102,31 @@ fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str
     };
     let (verb, doing) = match what {
         "preview" => ("Preview", "A few rows, bounded in number, bytes and time."),
-        _ => ("Load", "All rows, streamed. A failure after the first byte breaks the answer off visibly."),
+        _ => (
+            "Load",
+            "All rows, streamed. A failure after the first byte breaks the answer off visibly.",
+        ),
     };
     let mut operation = Map::new();
     operation.insert("tags".into(), json!(["rows"]));
     operation.insert("summary".into(), json!(format!("{verb} rows{name}")));
-    let negotiated = if format.is_none() { " The format follows `?format=`, then `Accept`; documented here is JSON." } else { "" };
+    let negotiated = if format.is_none() {
+        " The format follows `?format=`, then `Accept`; documented here is JSON."
+    } else {
+        ""
+    };
     operation.insert("description".into(), json!(format!("{doing}{negotiated}")));
     operation.insert("operationId".into(), json!(id));
-    operation.insert("parameters".into(), parameters(shown, format.is_none(), body.is_none()));
+    operation.insert(
+        "parameters".into(),
+        parameters(shown, format.is_none(), body.is_none()),
+    );
     if let Some(schema) = body {
         let content = json!({ "application/json": { "schema": reference(schema) } });
-        operation.insert("requestBody".into(), json!({ "required": true, "content": content }));
+        operation.insert(
+            "requestBody".into(),
+            json!({ "required": true, "content": content }),
+        );
     }
     let schema = match (what, shown) {
         ("preview", Format::Json) => reference("PreviewAnswer"),
@@ -126,26 +159,52 @@ fn parameters(shown: Format, negotiated: bool, by_query: bool) -> Value {
         let asked = <LoadQuery as utoipa::IntoParams>::into_params(|| None);
         all.extend(asked.iter().filter_map(|p| serde_json::to_value(p).ok()));
     }
-    let option = |name: &str, description: &str, schema: Value| {
-        json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
-    };
+    let option = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema });
     if negotiated {
         let names: Vec<&str> = FORMATS.iter().map(|f| f.suffix()).collect();
-        all.push(option("format", "Wins over `Accept`", json!({ "type": "string", "enum": names })));
+        all.push(option(
+            "format",
+            "Wins over `Accept`",
+            json!({ "type": "string", "enum": names }),
+        ));
     }
     let flag = json!({ "type": "boolean", "default": false });
     match shown {
         Format::Arrow => {
-            all.push(option("compression", "Compression of Arrow's buffers", json!({ "type": "string", "enum": ["none", "lz4", "zstd"] })));
-            all.push(option("arrow_types", "`modern` allows view types and dictionaries", json!({ "type": "string", "enum": ["plain", "modern"], "default": "plain" })));
+            all.push(option(
+                "compression",
+                "Compression of Arrow's buffers",
+                json!({ "type": "string", "enum": ["none", "lz4", "zstd"] }),
+            ));
+            all.push(option(
+                "arrow_types",
+                "`modern` allows view types and dictionaries",
+                json!({ "type": "string", "enum": ["plain", "modern"], "default": "plain" }),
+            ));
         }
         Format::Json => {
-            all.push(option("shape", "Rows as objects or as lists", json!({ "type": "string", "enum": ["objects", "arrays"], "default": "objects" })));
-            all.push(option("js_safe", "Integers beyond 2^53-1 and decimals as text", flag));
+            all.push(option(
+                "shape",
+                "Rows as objects or as lists",
+                json!({ "type": "string", "enum": ["objects", "arrays"], "default": "objects" }),
+            ));
+            all.push(option(
+                "js_safe",
+                "Integers beyond 2^53-1 and decimals as text",
+                flag,
+            ));
         }
         Format::Ndjson => {
-            all.push(option("js_safe", "Integers beyond 2^53-1 and decimals as text", flag.clone()));
-            all.push(option("end_marker", "A last line that says how it ended", flag));
+            all.push(option(
+                "js_safe",
+                "Integers beyond 2^53-1 and decimals as text",
+                flag.clone(),
+            ));
+            all.push(option(
+                "end_marker",
+                "A last line that says how it ended",
+                flag,
+            ));
         }
     }
     all.push(json!({
@@ -156,8 +215,7 @@ fn parameters(shown: Format, negotiated: bool, by_query: bool) -> Value {
 }
 
 fn add_security(document: &mut Value) {
-    document["components"]["securitySchemes"] =
-        json!({ "api_key": { "type": "http", "scheme": "bearer", "description": "An api key of Weir" } });
+    document["components"]["securitySchemes"] = json!({ "api_key": { "type": "http", "scheme": "bearer", "description": "An api key of Weir" } });
     document["security"] = json!([{ "api_key": [] }]);
 }
 
@@ -187,7 +245,9 @@ pub fn page() -> String {
         for (method, operation) in operations.as_object().into_iter().flatten() {
             let summary = operation["summary"].as_str().unwrap_or_default();
             let method = method.to_uppercase();
-            rows.push_str(&format!("<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>\n"));
+            rows.push_str(&format!(
+                "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>\n"
+            ));
         }
     }
     format!(

@@ -33,6 +33,9 @@ pub fn size(limit: Option<usize>, most: usize) -> Result<usize> {
     match limit {
         None => Ok(DEFAULT_ITEMS.min(most)),
         Some(limit) if (1..=most).contains(&limit) => Ok(limit),
-        Some(limit) => Err(Error::invalid("?limit", format!("limit is {limit}, it must be between 1 and {most}"))),
+        Some(limit) => Err(Error::invalid(
+            "?limit",
+            format!("limit is {limit}, it must be between 1 and {most}"),
+        )),
     }
 }

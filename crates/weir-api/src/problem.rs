@@ -180,16 +180,29 @@ pub fn render(response: Response, request_id: &str, method: &http::Method) -> Re
     if let Some(allow) = parts.headers.remove(ALLOW) {
         headers.insert(ALLOW, allow);
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("weir-error-code", HeaderValue::from_static(error.stable_code()));
+    headers.insert(
+        "weir-error-code",
+        HeaderValue::from_static(error.stable_code()),
+    );
     if error.kind() == Kind::Unauthorized {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
+        headers.insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"weir\""),
+        );
     }
     if let Some(after) = error.retry_after_hint() {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    let body = if method == http::Method::HEAD { Body::empty() } else { Body::from(body) };
+    let body = if method == http::Method::HEAD {
+        Body::empty()
+    } else {
+        Body::from(body)
+    };
     let mut rendered = Response::new(body);
     *rendered.status_mut() = status_of(error.kind());
     *rendered.headers_mut() = headers;
@@ -211,17 +224,19 @@ fn error_of_status(status: StatusCode) -> Error {
         StatusCode::NOT_FOUND => Error::new(Kind::NotFound, "there is nothing at this path")
             .code("no_route")
             .hint("GET /openapi.json lists every path"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Error::new(Kind::MethodNotAllowed, "this path does not take this method")
-                .hint("the Allow header lists the methods it takes")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Error::new(
+            Kind::MethodNotAllowed,
+            "this path does not take this method",
+        )
+        .hint("the Allow header lists the methods it takes"),
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::TooLarge, "the body is too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Error::new(Kind::MediaType, "this media type is not taken here")
         }
-        other if other.is_client_error() => {
-            Error::new(Kind::Malformed, format!("the request was refused with status {other}"))
-        }
+        other if other.is_client_error() => Error::new(
+            Kind::Malformed,
+            format!("the request was refused with status {other}"),
+        ),
         other => Error::internal(format!("an answer with status {other} and no cause")),
     }
 }

@@ -24,7 +24,8 @@ pub async fn surround(mut request: Request, next: Next) -> Response {
     // The query string stays out of the log: it may hold filters and values.
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", request_id = %id, trace_id = %trace.id, %method, path);
+    let span =
+        tracing::info_span!("request", request_id = %id, trace_id = %trace.id, %method, path);
     async move {
         let start = Instant::now();
         let response = problem::render(next.run(request).await, &id, &method);
@@ -45,7 +46,10 @@ fn finish(mut response: Response, id: &str, trace: &Trace) -> Response {
     if let Ok(value) = HeaderValue::from_str(&trace.parent()) {
         headers.insert("traceparent", value);
     }
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -53,7 +57,9 @@ fn request_id(headers: &HeaderMap) -> String {
     headers
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
-        .filter(|text| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()))
+        .filter(|text| {
+            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        })
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
@@ -65,7 +71,10 @@ struct Trace {
 
 impl Trace {
     fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get("traceparent").and_then(|v| v.to_str().ok()).and_then(trace_id);
+        let given = headers
+            .get("traceparent")
+            .and_then(|v| v.to_str().ok())
+            .and_then(trace_id);
         let id = given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
         let span = Uuid::new_v4().simple().to_string()[..16].to_owned();
         Trace { id, span }
@@ -95,7 +104,11 @@ mod tests {
     fn only_well_formed_traces_are_taken() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(trace_id(good), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        for bad in ["", "00-xyz", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        for bad in [
+            "",
+            "00-xyz",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(trace_id(bad), None, "{bad}");
         }
     }

@@ -157,7 +157,10 @@ impl App {
     /// Forgets what is kept of a source.
     pub fn forget(&self, id: uuid::Uuid) {
         self.0.open.lock().remove(&id);
-        self.0.pages.lock().retain(|(source, _, _), _| *source != id);
+        self.0
+            .pages
+            .lock()
+            .retain(|(source, _, _), _| *source != id);
     }
 
     /// One page of discovery, from the cache when it is young enough.

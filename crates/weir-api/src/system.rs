@@ -105,7 +105,11 @@ impl ConnectorView {
             title: about.title.to_owned(),
             category: about.category,
             capabilities: connector.capabilities().to_vec(),
-            auth_modes: about.auth_modes.iter().map(|mode| (*mode).to_owned()).collect(),
+            auth_modes: about
+                .auth_modes
+                .iter()
+                .map(|mode| (*mode).to_owned())
+                .collect(),
             config_schema: connector.config_schema().clone(),
             example: about.example.clone(),
             docs: about.docs.to_owned(),
@@ -127,8 +131,15 @@ pub struct ConnectorPage {
 #[utoipa::path(get, path = "/v1/connectors", operation_id = "list_connectors", tag = "connectors",
     responses((status = 200, description = "The catalogue", body = ConnectorPage)))]
 pub async fn connectors(State(app): State<App>, _: Reader) -> Answer<ConnectorPage> {
-    let items = app.registry.iter().map(|c| ConnectorView::of(c.as_ref())).collect();
-    Answer(ConnectorPage { items, next_cursor: None })
+    let items = app
+        .registry
+        .iter()
+        .map(|c| ConnectorView::of(c.as_ref()))
+        .collect();
+    Answer(ConnectorPage {
+        items,
+        next_cursor: None,
+    })
 }
 
 /// Read a connector
@@ -148,16 +159,20 @@ pub async fn connector(
     params(("code" = String, Path, description = "A code of an error")),
     responses((status = 200, description = "What it means", body = String, content_type = "text/plain")))]
 pub async fn problem(Path(code): Path<String>) -> ApiResult<Response> {
-    let page = codes::find(&code)
-        .ok_or_else(|| Error::new(Kind::NotFound, "no error has this code"))?;
+    let page =
+        codes::find(&code).ok_or_else(|| Error::new(Kind::NotFound, "no error has this code"))?;
     Ok(format!("{}\n{}\n\n{}\n", page.code, page.title, page.text).into_response())
 }
 
 /// The OpenAPI 3.1 document.
 pub async fn openapi() -> Response {
     let mut response = (StatusCode::OK, crate::openapi::text()).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 

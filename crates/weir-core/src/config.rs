@@ -42,8 +42,11 @@ pub fn decode_query<T: DeserializeOwned>(query: &str) -> Result<T> {
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
-    Error::new(Kind::Malformed, format!("the body is not valid JSON: {error}"))
-        .hint("send a JSON document with Content-Type: application/json")
+    Error::new(
+        Kind::Malformed,
+        format!("the body is not valid JSON: {error}"),
+    )
+    .hint("send a JSON document with Content-Type: application/json")
 }
 
 fn strip_position(text: &str) -> &str {
@@ -71,7 +74,11 @@ pub fn escape_pointer(segment: &str) -> String {
 fn field_error(pointer: String, text: &str) -> Error {
     if let Some((name, known)) = unknown_field(text) {
         let at = format!("/{}", escape_pointer(name));
-        let pointer = if pointer.ends_with(&at) { pointer } else { format!("{pointer}{at}") };
+        let pointer = if pointer.ends_with(&at) {
+            pointer
+        } else {
+            format!("{pointer}{at}")
+        };
         let message = match nearest(name, &known) {
             Some(near) => format!("unknown field `{name}`; did you mean `{near}`?"),
             None => format!("unknown field `{name}`"),
@@ -97,7 +104,12 @@ fn unknown_field(text: &str) -> Option<(&str, Vec<&str>)> {
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), *k))
+        .map(|k| {
+            (
+                strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()),
+                *k,
+            )
+        })
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
@@ -139,11 +151,21 @@ fn walk(root: &Value, node: &Value, path: &mut Vec<String>, facts: &mut FieldFac
         walk(root, found, path, facts, depth + 1);
     }
     for key in ["anyOf", "oneOf", "allOf"] {
-        for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {
+        for part in node
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             walk(root, part, path, facts, depth + 1);
         }
     }
-    for (name, field) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for (name, field) in node
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         path.push(name.clone());
         walk(root, field, path, facts, depth + 1);
         path.pop();
@@ -158,7 +180,9 @@ pub fn get<'a>(config: &'a Value, path: &[String]) -> Option<&'a Value> {
 /// Takes the value at `path` out of `config`.
 pub fn take(config: &mut Value, path: &[String]) -> Option<Value> {
     let (last, parents) = path.split_last()?;
-    let parent = parents.iter().try_fold(config, |node, key| node.get_mut(key))?;
+    let parent = parents
+        .iter()
+        .try_fold(config, |node, key| node.get_mut(key))?;
     parent.as_object_mut()?.shift_remove(last)
 }
 
@@ -172,8 +196,12 @@ pub fn put(config: &mut Value, path: &[String], value: Value) {
         if !node.is_object() {
             *node = Value::Object(Map::new());
         }
-        let Some(map) = node.as_object_mut() else { return };
-        node = map.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
+        let Some(map) = node.as_object_mut() else {
+            return;
+        };
+        node = map
+            .entry(key.clone())
+            .or_insert_with(|| Value::Object(Map::new()));
     }
     if !node.is_object() {
         *node = Value::Object(Map::new());
@@ -212,7 +240,13 @@ mod tests {
     fn facts_come_from_the_schema() {
         let schema = schemars::schema_for!(Config).to_value();
         let facts = FieldFacts::of(&schema);
-        assert_eq!(facts.secret, [vec!["password".to_owned()], vec!["tls".into(), "key".into()]]);
+        assert_eq!(
+            facts.secret,
+            [
+                vec!["password".to_owned()],
+                vec!["tls".into(), "key".into()]
+            ]
+        );
         assert_eq!(facts.endpoint, [vec!["host".to_owned()]]);
     }
 

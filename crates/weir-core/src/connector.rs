@@ -138,7 +138,10 @@ pub struct Registry {
 impl Registry {
     /// A registry of these connectors.
     pub fn new(connectors: impl IntoIterator<Item = Arc<dyn AnyConnector>>) -> Self {
-        let by_kind = connectors.into_iter().map(|c| (c.descriptor().kind, c)).collect();
+        let by_kind = connectors
+            .into_iter()
+            .map(|c| (c.descriptor().kind, c))
+            .collect();
         Registry { by_kind }
     }
 

@@ -66,7 +66,10 @@ impl<C: Connector> Erased<C> {
     fn parse(&self, config: &Value) -> Result<C::Config> {
         let scrub = Scrubber::of(config, &self.facts);
         let parsed: C::Config = config::decode(config.clone()).map_err(|e| scrub.clean(e))?;
-        self.entry.connector.validate(&parsed).map_err(|e| scrub.clean(e))?;
+        self.entry
+            .connector
+            .validate(&parsed)
+            .map_err(|e| scrub.clean(e))?;
         Ok(parsed)
     }
 }
@@ -162,7 +165,9 @@ fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while index < bytes.len() {
-        let hex = text.get(index + 1..index + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = text
+            .get(index + 1..index + 3)
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
         match (bytes[index], hex) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -205,7 +210,10 @@ impl OpenSource {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let span = tracing::info_span!("source", kind = self.kind, call = what);
-        ctx.bounded(work).instrument(span).await.map_err(|e| self.scrub.clean(e))
+        ctx.bounded(work)
+            .instrument(span)
+            .await
+            .map_err(|e| self.scrub.clean(e))
     }
 
     /// See [`Source::test`]. The report comes back also when a step failed.
@@ -217,7 +225,11 @@ impl OpenSource {
         };
         let outcome = self.run(ctx, "test", source.test(ctx, &mut report)).await;
         for step in &mut report.steps {
-            if let Some(clean) = step.detail.as_deref().and_then(|d| self.scrub.clean_text(d)) {
+            if let Some(clean) = step
+                .detail
+                .as_deref()
+                .and_then(|d| self.scrub.clean_text(d))
+            {
                 step.detail = Some(clean);
             }
         }
@@ -226,18 +238,30 @@ impl OpenSource {
 
     /// See [`Source::discover`].
     pub async fn discover(&self, ctx: &Context, ask: &Discover) -> Result<Page<StreamInfo>> {
-        self.run(ctx, "discover", self.reader("be discovered")?.discover(ctx, ask)).await
+        self.run(
+            ctx,
+            "discover",
+            self.reader("be discovered")?.discover(ctx, ask),
+        )
+        .await
     }
 
     /// See [`Source::schema`].
     pub async fn schema(&self, ctx: &Context, stream: &StreamId) -> Result<StreamSchema> {
-        self.run(ctx, "schema", self.reader("describe streams")?.schema(ctx, stream)).await
+        self.run(
+            ctx,
+            "schema",
+            self.reader("describe streams")?.schema(ctx, stream),
+        )
+        .await
     }
 
     /// See [`Source::scan`]. The stream ends with an error when the deadline
     /// passes or the call is cancelled.
     pub async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
-        let mut scan = self.run(ctx, "scan", self.reader("be read")?.scan(ctx, read)).await?;
+        let mut scan = self
+            .run(ctx, "scan", self.reader("be read")?.scan(ctx, read))
+            .await?;
         let scrub = Arc::clone(&self.scrub);
         let call = ctx.clone();
         let inner = scan.stream;

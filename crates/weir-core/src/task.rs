@@ -33,7 +33,10 @@ impl Compute {
 
     /// Runs blocking `work` on a thread of its own kind; it cannot be aborted.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
-    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+    pub fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Task<T> {
         Task(Some(self.0.spawn_blocking(work)))
     }
 }
@@ -58,7 +61,9 @@ impl<T> Task<T> {
 
     /// Whether the work has ended.
     pub fn is_finished(&self) -> bool {
-        self.0.as_ref().is_none_or(tokio::task::JoinHandle::is_finished)
+        self.0
+            .as_ref()
+            .is_none_or(tokio::task::JoinHandle::is_finished)
     }
 }
 

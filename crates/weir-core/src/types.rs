@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn repeated_names_are_numbered_past_those_taken() {
         assert_eq!(unique_names(["a", "b", "a", "a"]), ["a", "b", "a_2", "a_3"]);
-        assert_eq!(unique_names(["a", "a_2", "a", "a"]), ["a", "a_2", "a_3", "a_4"]);
+        assert_eq!(
+            unique_names(["a", "a_2", "a", "a"]),
+            ["a", "a_2", "a_3", "a_4"]
+        );
         assert_eq!(unique_names(["a", "a", "a_2"]), ["a", "a_3", "a_2"]);
     }
 }

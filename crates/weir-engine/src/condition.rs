@@ -11,7 +11,11 @@ use crate::MAX_DEPTH;
 /// Parses a condition; errors point to `pointer` and name the place in the text.
 pub fn parse_condition(text: &str, pointer: &str) -> Result<Predicate> {
     let tokens = tokenize(text).map_err(|fault| fault.error(text, pointer))?;
-    let mut parser = Parser { tokens: &tokens, next: 0, end: text.len() };
+    let mut parser = Parser {
+        tokens: &tokens,
+        next: 0,
+        end: text.len(),
+    };
     let predicate = parser.any(0).and_then(|predicate| match parser.peek() {
         None => Ok(predicate),
         Some(token) => Err(Fault::new(token.at, "`and` or `or` is missing before this")),
@@ -26,7 +30,10 @@ struct Fault {
 
 impl Fault {
     fn new(at: usize, what: impl Into<String>) -> Self {
-        Fault { at, what: what.into() }
+        Fault {
+            at,
+            what: what.into(),
+        }
     }
 
     fn error(self, text: &str, pointer: &str) -> Error {
@@ -35,7 +42,10 @@ impl Fault {
         let message = if near.is_empty() {
             format!("the condition ends too early: {}", self.what)
         } else {
-            format!("the condition is wrong at character {place}, near `{near}`: {}", self.what)
+            format!(
+                "the condition is wrong at character {place}, near `{near}`: {}",
+                self.what
+            )
         };
         Error::invalid(pointer, message)
             .code("invalid_filter")
@@ -75,21 +85,31 @@ fn tokenize(text: &str) -> std::result::Result<Vec<Token>, Fault> {
             '\'' | '"' => {
                 let (value, end) = quoted(text, at, c)?;
                 at = end;
-                tokens.push(Token { kind: Kind::Quoted(value), at: start });
+                tokens.push(Token {
+                    kind: Kind::Quoted(value),
+                    at: start,
+                });
                 continue;
             }
             '=' | '!' | '<' | '>' => {
                 let found = OPERATORS.iter().find(|op| text[at..].starts_with(**op));
-                let op = found.ok_or_else(|| Fault::new(at, "operators are == != > >= < <= contains"))?;
+                let op = found
+                    .ok_or_else(|| Fault::new(at, "operators are == != > >= < <= contains"))?;
                 at += op.len();
-                tokens.push(Token { kind: Kind::Operator(op), at: start });
+                tokens.push(Token {
+                    kind: Kind::Operator(op),
+                    at: start,
+                });
                 continue;
             }
             _ => {
                 let ends = |c: char| c.is_whitespace() || "()'\"=!<>".contains(c);
                 let len = text[at..].find(ends).unwrap_or(text.len() - at);
                 at += len;
-                tokens.push(Token { kind: Kind::Word(text[start..at].to_owned()), at: start });
+                tokens.push(Token {
+                    kind: Kind::Word(text[start..at].to_owned()),
+                    at: start,
+                });
                 continue;
             }
         };
@@ -105,7 +125,11 @@ fn quoted(text: &str, start: usize, quote: char) -> std::result::Result<(String,
     let mut chars = text[start + 1..].char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let after = start + 1 + at + c.len_utf8();
-        if c == '\\' && chars.peek().is_some_and(|(_, next)| *next == quote || *next == '\\') {
+        if c == '\\'
+            && chars
+                .peek()
+                .is_some_and(|(_, next)| *next == quote || *next == '\\')
+        {
             value.extend(chars.next().map(|(_, c)| c));
         } else if c != quote {
             value.push(c);
@@ -160,14 +184,29 @@ impl<'a> Parser<'a> {
 
     fn single(&mut self, depth: usize) -> Parsed<Predicate> {
         if depth >= MAX_DEPTH {
-            return Err(Fault::new(self.at(), format!("nested deeper than {MAX_DEPTH}")));
+            return Err(Fault::new(
+                self.at(),
+                format!("nested deeper than {MAX_DEPTH}"),
+            ));
         }
-        if !matches!(self.peek(), Some(Token { kind: Kind::Open, .. })) {
+        if !matches!(
+            self.peek(),
+            Some(Token {
+                kind: Kind::Open,
+                ..
+            })
+        ) {
             return self.comparison();
         }
         self.next += 1;
         let inner = self.any(depth + 1)?;
-        if !matches!(self.peek(), Some(Token { kind: Kind::Close, .. })) {
+        if !matches!(
+            self.peek(),
+            Some(Token {
+                kind: Kind::Close,
+                ..
+            })
+        ) {
             return Err(Fault::new(self.at(), "a closing parenthesis is missing"));
         }
         self.next += 1;
@@ -183,10 +222,21 @@ impl<'a> Parser<'a> {
         let negated = self.take_word("not");
         if self.take_word("contains") {
             let pattern = self.text()?;
-            return Ok(Predicate::Contains { column, pattern, negated });
+            return Ok(Predicate::Contains {
+                column,
+                pattern,
+                negated,
+            });
         }
-        let Some(Token { kind: Kind::Operator(op), .. }) = self.peek().filter(|_| !negated) else {
-            return Err(Fault::new(self.at(), "an operator is missing: == != > >= < <= contains"));
+        let Some(Token {
+            kind: Kind::Operator(op),
+            ..
+        }) = self.peek().filter(|_| !negated)
+        else {
+            return Err(Fault::new(
+                self.at(),
+                "an operator is missing: == != > >= < <= contains",
+            ));
         };
         self.next += 1;
         let at = self.at();
@@ -284,7 +334,11 @@ mod tests {
     }
 
     fn compare(column: &str, op: Comparison, value: Value) -> Predicate {
-        Predicate::Compare { column: column.into(), op, right: Operand::Value(value) }
+        Predicate::Compare {
+            column: column.into(),
+            op,
+            right: Operand::Value(value),
+        }
     }
 
     #[test]
@@ -298,21 +352,53 @@ mod tests {
 
     #[test]
     fn values() {
-        assert_eq!(parse("'Good Col' == 'it''s'"), compare("Good Col", Comparison::Eq, Value::Text("it's".into())));
-        assert_eq!(parse(r#"a >= "x\"y""#), compare("a", Comparison::Ge, Value::Text("x\"y".into())));
-        assert_eq!(parse("zip == 02134"), compare("zip", Comparison::Eq, Value::Number("02134".into())));
-        assert_eq!(parse("a < -1.5e3"), compare("a", Comparison::Lt, Value::Number("-1.5e3".into())));
-        assert_eq!(parse("a == TRUE"), compare("a", Comparison::Eq, Value::Bool(true)));
+        assert_eq!(
+            parse("'Good Col' == 'it''s'"),
+            compare("Good Col", Comparison::Eq, Value::Text("it's".into()))
+        );
+        assert_eq!(
+            parse(r#"a >= "x\"y""#),
+            compare("a", Comparison::Ge, Value::Text("x\"y".into()))
+        );
+        assert_eq!(
+            parse("zip == 02134"),
+            compare("zip", Comparison::Eq, Value::Number("02134".into()))
+        );
+        assert_eq!(
+            parse("a < -1.5e3"),
+            compare("a", Comparison::Lt, Value::Number("-1.5e3".into()))
+        );
+        assert_eq!(
+            parse("a == TRUE"),
+            compare("a", Comparison::Eq, Value::Bool(true))
+        );
         assert_eq!(parse("a == Null"), Predicate::IsNullOrEmpty("a".into()));
-        let other = Predicate::Compare { column: "a".into(), op: Comparison::Eq, right: Operand::Word("2024-01-01".into()) };
+        let other = Predicate::Compare {
+            column: "a".into(),
+            op: Comparison::Eq,
+            right: Operand::Word("2024-01-01".into()),
+        };
         assert_eq!(parse("a == 2024-01-01"), other);
-        let pattern = Predicate::Contains { column: "a".into(), pattern: "^x".into(), negated: true };
+        let pattern = Predicate::Contains {
+            column: "a".into(),
+            pattern: "^x".into(),
+            negated: true,
+        };
         assert_eq!(parse("a not contains '^x'"), pattern);
     }
 
     #[test]
     fn faults_name_the_place() {
-        for (text, place) in [("a = 1", "character 3"), ("a ==", "ends too early"), ("(a == 1", "ends too early"), ("a == 'x", "character 6"), ("a == 1 b == 2", "character 8"), ("a > null", "character 5"), ("", "ends too early"), ("a not == 1", "character 7")] {
+        for (text, place) in [
+            ("a = 1", "character 3"),
+            ("a ==", "ends too early"),
+            ("(a == 1", "ends too early"),
+            ("a == 'x", "character 6"),
+            ("a == 1 b == 2", "character 8"),
+            ("a > null", "character 5"),
+            ("", "ends too early"),
+            ("a not == 1", "character 7"),
+        ] {
             let error = parse_condition(text, "?filter").unwrap_err();
             assert!(error.message().contains(place), "{text}: {error}");
             assert_eq!(error.fields()[0].pointer, "?filter");

@@ -33,7 +33,12 @@ pub const FORMATS: &[Format] = &[Format::Json, Format::Ndjson, Format::Arrow];
 
 /// `POST …/preview` for one format, or negotiated.
 pub fn preview_route(format: Option<Format>) -> MethodRouter<App> {
-    let handler = move |state: State<App>, reader: Reader, path: Path<String>, query: RawQuery, headers: HeaderMap, body: Json<PreviewRequest>| {
+    let handler = move |state: State<App>,
+                        reader: Reader,
+                        path: Path<String>,
+                        query: RawQuery,
+                        headers: HeaderMap,
+                        body: Json<PreviewRequest>| {
         preview::preview(format, state, reader, path, query, headers, body)
     };
     on(MethodFilter::POST, handler)
@@ -41,10 +46,20 @@ pub fn preview_route(format: Option<Format>) -> MethodRouter<App> {
 
 /// `POST …/load` and `GET …/load` for one format, or negotiated.
 pub fn load_route(format: Option<Format>) -> MethodRouter<App> {
-    let by_get = move |state: State<App>, reader: Reader, path: Path<String>, query: RawQuery, method: Method, headers: HeaderMap| {
+    let by_get = move |state: State<App>,
+                       reader: Reader,
+                       path: Path<String>,
+                       query: RawQuery,
+                       method: Method,
+                       headers: HeaderMap| {
         load_by_get(format, state, reader, path, query, method, headers)
     };
-    let by_post = move |state: State<App>, reader: Reader, path: Path<String>, query: RawQuery, headers: HeaderMap, body: Json<LoadRequest>| {
+    let by_post = move |state: State<App>,
+                        reader: Reader,
+                        path: Path<String>,
+                        query: RawQuery,
+                        headers: HeaderMap,
+                        body: Json<LoadRequest>| {
         load_by_post(format, state, reader, path, query, headers, body)
     };
     get(by_get).post(by_post)
@@ -74,7 +89,16 @@ async fn load_by_get(
     if method == Method::HEAD {
         return Ok(head(&options));
     }
-    load(&app, &row, read, options, timeout_ms, dry_run, run_id(&headers)?).await
+    load(
+        &app,
+        &row,
+        read,
+        options,
+        timeout_ms,
+        dry_run,
+        run_id(&headers)?,
+    )
+    .await
 }
 
 async fn load_by_post(
@@ -92,7 +116,16 @@ async fn load_by_post(
     let options = format_options(format, &parts.format, &headers)?;
     let row = find(&app, &source).await?;
     let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
-    load(&app, &row, asked.read()?, options, timeout_ms, dry_run, run_id(&headers)?).await
+    load(
+        &app,
+        &row,
+        asked.read()?,
+        options,
+        timeout_ms,
+        dry_run,
+        run_id(&headers)?,
+    )
+    .await
 }
 
 #[derive(serde::Deserialize)]
@@ -103,7 +136,10 @@ struct Nothing {}
 fn head(options: &RowsOptions) -> Response {
     let mut response = ().into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(options.format.media_type()));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(options.format.media_type()),
+    );
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     response
@@ -114,18 +150,32 @@ fn run_id(headers: &HeaderMap) -> Result<uuid::Uuid> {
     let Some(given) = headers.get("weir-run-id") else {
         return Ok(uuid::Uuid::now_v7());
     };
-    given.to_str().ok().and_then(|text| uuid::Uuid::try_parse(text).ok()).ok_or_else(|| {
-        Error::new(weir_core::Kind::Invalid, "the header weir-run-id is not a UUID")
-    })
+    given
+        .to_str()
+        .ok()
+        .and_then(|text| uuid::Uuid::try_parse(text).ok())
+        .ok_or_else(|| {
+            Error::new(
+                weir_core::Kind::Invalid,
+                "the header weir-run-id is not a UUID",
+            )
+        })
 }
 
 /// Reads through the engine on the compute runtime, so that preparing a scan
 /// never holds up the threads that serve HTTP.
-async fn answer(app: &App, row: &SourceRow, read: &Read, ctx: &weir_core::Context) -> Result<Answer> {
+async fn answer(
+    app: &App,
+    row: &SourceRow,
+    read: &Read,
+    ctx: &weir_core::Context,
+) -> Result<Answer> {
     let source = app.open(row, ctx).await?;
     let (app, ctx, read) = (app.clone(), ctx.clone(), read.clone());
     let compute = ctx.compute.clone();
-    compute.spawn(async move { app.engine.read(&source, &ctx, &read).await }).await?
+    compute
+        .spawn(async move { app.engine.read(&source, &ctx, &read).await })
+        .await?
 }
 
 async fn load(
@@ -146,7 +196,10 @@ async fn load(
         return Ok(axum::Json(DryRun::of(&answer, &read)).into_response());
     }
     let prepared = start.elapsed();
-    let rows = Rows { schema: answer.schema, batches: answer.stream };
+    let rows = Rows {
+        schema: answer.schema,
+        batches: answer.stream,
+    };
     let mut response = respond(rows, options, delivery(app, row, run)).await?;
     // From here on the body's own drop stops the query.
     stop.disarm();
@@ -178,9 +231,13 @@ fn delivery(app: &App, row: &SourceRow, run: uuid::Uuid) -> Delivery {
             let _in_request = span.enter();
             let (rows, bytes) = (outcome.rows, outcome.bytes);
             match outcome.error {
-                None if outcome.cancelled => tracing::info!(%run, source, rows, bytes, "load cancelled by the caller"),
+                None if outcome.cancelled => {
+                    tracing::info!(%run, source, rows, bytes, "load cancelled by the caller")
+                }
                 None => tracing::info!(%run, source, rows, bytes, "load finished"),
-                Some(error) => tracing::warn!(%run, source, rows, bytes, code = error.stable_code(), detail = error.log_detail(), "load failed: {error}"),
+                Some(error) => {
+                    tracing::warn!(%run, source, rows, bytes, code = error.stable_code(), detail = error.log_detail(), "load failed: {error}")
+                }
             }
         }),
     }
@@ -192,8 +249,12 @@ fn data_headers(response: &mut Response, row: &SourceRow, read: &Read, run: uuid
         headers.insert("weir-run-id", value);
     }
     if let Target::Stream(stream) = &read.target {
-        let stream: String = form_urlencoded::byte_serialize(stream.to_string().as_bytes()).collect();
-        let link = format!("</v1/sources/{}/schema?stream={stream}>; rel=\"describedby\"", row.id);
+        let stream: String =
+            form_urlencoded::byte_serialize(stream.to_string().as_bytes()).collect();
+        let link = format!(
+            "</v1/sources/{}/schema?stream={stream}>; rel=\"describedby\"",
+            row.id
+        );
         if let Ok(value) = HeaderValue::from_str(&link) {
             headers.insert(LINK, value);
         }
@@ -263,11 +324,14 @@ impl DryRun {
                 limit: pushed.limit && read.limit.is_some(),
                 columns: pushed.columns && read.columns.is_some(),
             },
-            residue: answer.residue.iter().map(|part| (*part).to_owned()).collect(),
+            residue: answer
+                .residue
+                .iter()
+                .map(|part| (*part).to_owned())
+                .collect(),
             estimated_rows: answer.estimate.and_then(|e| e.rows),
             estimated_bytes: answer.estimate.and_then(|e| e.bytes),
             estimated_cost: answer.estimate.and_then(|e| e.cost),
         }
     }
 }
-

@@ -58,21 +58,29 @@ pub(super) async fn preview(
     let answer = answer(&app, &row, &read, &ctx).await?;
     let schema = answer.schema.clone();
     let most_bytes = app.limits.preview_bytes;
-    let taken = ctx.compute.spawn(take(answer.stream, wanted, most_bytes)).await??;
+    let taken = ctx
+        .compute
+        .spawn(take(answer.stream, wanted, most_bytes))
+        .await??;
     let mut response = if options.format == Format::Json {
-        preview_envelope(&Envelope {
-            schema: &schema,
-            batches: &taken.batches,
-            truncated: taken.truncated,
-            elapsed: start.elapsed(),
-        }, &options)?
+        preview_envelope(
+            &Envelope {
+                schema: &schema,
+                batches: &taken.batches,
+                truncated: taken.truncated,
+                elapsed: start.elapsed(),
+            },
+            &options,
+        )?
     } else {
         let batches = futures::stream::iter(taken.batches.into_iter().map(Ok)).boxed();
         respond(Rows { schema, batches }, options, delivery(&app, &row, run)).await?
     };
     data_headers(&mut response, &row, &read, run);
     let truncated = if taken.truncated { "true" } else { "false" };
-    response.headers_mut().insert("weir-truncated", HeaderValue::from_static(truncated));
+    response
+        .headers_mut()
+        .insert("weir-truncated", HeaderValue::from_static(truncated));
     Ok(response)
 }
 
@@ -89,7 +97,10 @@ async fn take(mut stream: weir_core::BatchStream, rows: u64, bytes: usize) -> Re
         let left = rows - seen;
         if batch.num_rows() as u64 > left {
             batches.push(batch.slice(0, left as usize));
-            return Ok(Taken { batches, truncated: true });
+            return Ok(Taken {
+                batches,
+                truncated: true,
+            });
         }
         size += batch.get_array_memory_size();
         seen += batch.num_rows() as u64;
@@ -100,5 +111,8 @@ async fn take(mut stream: weir_core::BatchStream, rows: u64, bytes: usize) -> Re
             return Ok(Taken { batches, truncated });
         }
     }
-    Ok(Taken { batches, truncated: false })
+    Ok(Taken {
+        batches,
+        truncated: false,
+    })
 }

@@ -132,7 +132,10 @@ impl PreviewRequest {
     /// The read, asking for one row more than wanted to know whether there are more.
     pub fn read(self, most: u64) -> Result<Read> {
         if self.limit > most {
-            let message = format!("limit is {}, a preview gives at most {most} rows", self.limit);
+            let message = format!(
+                "limit is {}, a preview gives at most {most} rows",
+                self.limit
+            );
             return Err(Error::invalid("/limit", message).hint("use load for more rows"));
         }
         Ok(Read {
@@ -151,7 +154,10 @@ impl LoadRequest {
     /// The read.
     pub fn read(self) -> Result<Read> {
         if self.batch_rows == Some(0) {
-            return Err(Error::invalid("/batch_rows", "batch_rows must be at least 1"));
+            return Err(Error::invalid(
+                "/batch_rows",
+                "batch_rows must be at least 1",
+            ));
         }
         Ok(Read {
             target: target(self.stream, self.query, self.params)?,
@@ -169,18 +175,26 @@ impl LoadQuery {
     /// The read; errors name query parameters.
     pub fn read(self, params: Vec<(String, String)>) -> Result<Read> {
         let params = (!params.is_empty()).then(|| {
-            params.into_iter().map(|(name, text)| (name, Json::String(text))).collect::<Json>()
+            params
+                .into_iter()
+                .map(|(name, text)| (name, Json::String(text)))
+                .collect::<Json>()
         });
         let filter = match self.filter {
             Some(text) => parse_condition(&text, "?filter")?.conjuncts(),
             None => Vec::new(),
         };
         if self.batch_rows == Some(0) {
-            return Err(Error::invalid("?batch_rows", "batch_rows must be at least 1"));
+            return Err(Error::invalid(
+                "?batch_rows",
+                "batch_rows must be at least 1",
+            ));
         }
         Ok(Read {
             target: target(self.stream, self.query, params).map_err(Error::as_parameter)?,
-            columns: self.columns.map(|names| names.split(',').map(str::to_owned).collect()),
+            columns: self
+                .columns
+                .map(|names| names.split(',').map(str::to_owned).collect()),
             filter,
             order: self.order_by.as_deref().map(order_text).unwrap_or_default(),
             limit: self.limit,
@@ -207,7 +221,10 @@ fn order_text(text: &str) -> Vec<Order> {
         ascending: !part.starts_with('-'),
         nulls: Nulls::Last,
     };
-    text.split(',').filter(|part| !part.is_empty()).map(key).collect()
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(key)
+        .collect()
 }
 
 fn filter(given: Option<Json>) -> Result<Vec<weir_core::Predicate>> {
@@ -216,36 +233,52 @@ fn filter(given: Option<Json>) -> Result<Vec<weir_core::Predicate>> {
 
 fn target(stream: Option<String>, query: Option<String>, params: Option<Json>) -> Result<Target> {
     match (stream, query) {
-        (Some(_), Some(_)) => {
-            Err(Error::invalid("/query", "give either `stream` or `query`, not both"))
-        }
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "/query",
+            "give either `stream` or `query`, not both",
+        )),
         (None, None) => Err(Error::invalid("/stream", "give a `stream` or a `query`")
             .hint("GET /v1/sources/{source}/streams lists the streams")),
-        (Some(_), None) if params.is_some() => {
-            Err(Error::invalid("/params", "params go with `query`, not with `stream`"))
-        }
+        (Some(_), None) if params.is_some() => Err(Error::invalid(
+            "/params",
+            "params go with `query`, not with `stream`",
+        )),
         (Some(stream), None) => Ok(Target::Stream(StreamId::parse(&stream, "/stream")?)),
-        (None, Some(text)) => Ok(Target::Query { text, params: bound(params)? }),
+        (None, Some(text)) => Ok(Target::Query {
+            text,
+            params: bound(params)?,
+        }),
     }
 }
 
 /// An object whose names are `1` to n is a list by position.
 fn bound(given: Option<Json>) -> Result<Params> {
     let literal = |json: &Json, pointer: String| {
-        Value::from_json(json)
-            .ok_or_else(|| Error::invalid(pointer, "a parameter is a number, text, true, false or null"))
+        Value::from_json(json).ok_or_else(|| {
+            Error::invalid(
+                pointer,
+                "a parameter is a number, text, true, false or null",
+            )
+        })
     };
     match given {
         None | Some(Json::Null) => Ok(Params::default()),
         Some(Json::Array(items)) => {
-            let values = items.iter().enumerate().map(|(i, v)| literal(v, format!("/params/{i}")));
+            let values = items
+                .iter()
+                .enumerate()
+                .map(|(i, v)| literal(v, format!("/params/{i}")));
             Ok(Params::Positional(values.collect::<Result<_>>()?))
         }
         Some(Json::Object(fields)) => {
-            let by_position: Option<Vec<&Json>> =
-                (1..=fields.len()).map(|n| fields.get(&n.to_string())).collect();
+            let by_position: Option<Vec<&Json>> = (1..=fields.len())
+                .map(|n| fields.get(&n.to_string()))
+                .collect();
             if let Some(items) = by_position {
-                let values = items.iter().enumerate().map(|(i, v)| literal(v, format!("/params/{}", i + 1)));
+                let values = items
+                    .iter()
+                    .enumerate()
+                    .map(|(i, v)| literal(v, format!("/params/{}", i + 1)));
                 return Ok(Params::Positional(values.collect::<Result<_>>()?));
             }
             let named = fields.iter().map(|(name, value)| {
@@ -289,8 +322,14 @@ pub struct Split {
     pub rest: String,
 }
 
-const FORMAT_NAMES: &[&str] =
-    &["format", "compression", "shape", "js_safe", "end_marker", "arrow_types"];
+const FORMAT_NAMES: &[&str] = &[
+    "format",
+    "compression",
+    "shape",
+    "js_safe",
+    "end_marker",
+    "arrow_types",
+];
 
 #[cfg(test)]
 mod tests {
@@ -309,8 +348,14 @@ mod tests {
             object,
             Params::Positional(vec![Value::Text("a".into()), Value::Text("b".into())])
         );
-        assert!(matches!(bound(Some(json!({"x": 1}))).unwrap(), Params::Named(_)));
-        assert_eq!(bound(Some(json!([[1]]))).unwrap_err().fields()[0].pointer, "/params/0");
+        assert!(matches!(
+            bound(Some(json!({"x": 1}))).unwrap(),
+            Params::Named(_)
+        ));
+        assert_eq!(
+            bound(Some(json!([[1]]))).unwrap_err().fields()[0].pointer,
+            "/params/0"
+        );
     }
 
     #[test]

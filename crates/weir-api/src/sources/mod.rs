@@ -37,7 +37,11 @@ pub async fn find(app: &App, given: &str) -> Result<SourceRow> {
         Ok(id) => SourceRef::Id(id),
         Err(_) => SourceRef::Name(name.to_owned()),
     };
-    let row = app.store.find_source(&reference).await?.ok_or_else(missing)?;
+    let row = app
+        .store
+        .find_source(&reference)
+        .await?
+        .ok_or_else(missing)?;
     if kind.is_some_and(|kind| kind != row.connector) {
         return Err(missing());
     }
@@ -74,7 +78,9 @@ pub async fn create(
     check_name(&body.name)?;
     let connector = connector(&app, &body.connector)?;
     let whole = Value::Object(body.config);
-    connector.check(&whole).map_err(|error| error.under("/config"))?;
+    connector
+        .check(&whole)
+        .map_err(|error| error.under("/config"))?;
     let parts = split(connector, whole);
     let row = app
         .store
@@ -203,7 +209,10 @@ pub async fn update(
         secrets,
     };
     // The patch was merged with this version, so it must still be the one.
-    let changed = app.store.update_source(row.id, Some(row.version), change).await?;
+    let changed = app
+        .store
+        .update_source(row.id, Some(row.version), change)
+        .await?;
     app.forget(row.id);
     Ok(answer(StatusCode::OK, changed))
 }
@@ -223,7 +232,10 @@ fn changed_labels(
             }
             _ => {
                 let pointer = format!("/labels/{}", config::escape_pointer(&key));
-                return Err(Error::invalid(pointer, "a label is text, or null to remove it"));
+                return Err(Error::invalid(
+                    pointer,
+                    "a label is text, or null to remove it",
+                ));
             }
         }
     }
@@ -252,12 +264,17 @@ async fn changed_config(
         }
         let Some(old) = config::get(&before, path) else {
             let pointer = format!("/config/{}", path.join("/"));
-            return Err(Error::invalid(pointer, "`***` means unchanged, but no value is stored here"));
+            return Err(Error::invalid(
+                pointer,
+                "`***` means unchanged, but no value is stored here",
+            ));
         };
         config::put(&mut after, path, old.clone());
         kept = true;
     }
-    connector.check(&after).map_err(|error| error.under("/config"))?;
+    connector
+        .check(&after)
+        .map_err(|error| error.under("/config"))?;
     if kept && role < Role::Admin {
         let moved = connector
             .facts()
@@ -266,9 +283,12 @@ async fn changed_config(
             .find(|path| config::get(&before, path) != config::get(&after, path));
         if let Some(path) = moved {
             let pointer = format!("/config/{}", path.join("/"));
-            return Err(Error::invalid(pointer, "this field says where the secrets go, so they must be given again")
-                .code("secrets_required")
-                .hint("send every secret field with its value in the same request, or ask an admin"));
+            return Err(Error::invalid(
+                pointer,
+                "this field says where the secrets go, so they must be given again",
+            )
+            .code("secrets_required")
+            .hint("send every secret field with its value in the same request, or ask an admin"));
         }
     }
     Ok(split(connector, after))

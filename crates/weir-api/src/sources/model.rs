@@ -136,7 +136,11 @@ impl SourceView {
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            last_test: row.last_test.map(|t| LastTest { ok: t.ok, at: t.at, code: t.code }),
+            last_test: row.last_test.map(|t| LastTest {
+                ok: t.ok,
+                at: t.at,
+                code: t.code,
+            }),
         }
     }
 }
@@ -150,7 +154,10 @@ fn config_hash(config: &Value, secret_fields: &[String], secret_version: i32) ->
     let mut text = canonical(config);
     text.push_str(&format!("|{}|{secret_version}", secret_fields.join(",")));
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// JSON with sorted keys and no blanks, so that equal configs hash alike.
@@ -188,8 +195,10 @@ pub fn check_name(name: &str) -> Result<()> {
             .hint("1 to 63 characters: lower-case letters, digits, `_` and `-`, starting with a letter or digit"));
     }
     if RESERVED.contains(&name) || uuid::Uuid::try_parse(name).is_ok() {
-        return Err(Error::invalid("/name", format!("the name `{name}` is reserved"))
-            .hint("it would be ambiguous where an id or a name is taken"));
+        return Err(
+            Error::invalid("/name", format!("the name `{name}` is reserved"))
+                .hint("it would be ambiguous where an id or a name is taken"),
+        );
     }
     Ok(())
 }
@@ -210,7 +219,10 @@ pub fn split(connector: &dyn AnyConnector, mut whole: Value) -> Split {
             secrets.push((path.join("."), weir_core::Secret::new(value)));
         }
     }
-    Split { open: whole, secrets }
+    Split {
+        open: whole,
+        secrets,
+    }
 }
 
 /// JSON Merge Patch, RFC 7396.
@@ -222,7 +234,9 @@ pub fn merge(target: &mut Value, patch: &Value) {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Some(fields) = target.as_object_mut() else { return };
+    let Some(fields) = target.as_object_mut() else {
+        return;
+    };
     for (key, change) in changes {
         if change.is_null() {
             fields.shift_remove(key);
@@ -264,6 +278,9 @@ mod tests {
         let a = config_hash(&json!({"a": 1, "b": {"c": 2, "d": 3}}), &[], 1);
         let b = config_hash(&json!({"b": {"d": 3, "c": 2}, "a": 1}), &[], 1);
         assert_eq!(a, b);
-        assert_ne!(a, config_hash(&json!({"b": {"d": 3, "c": 2}, "a": 1}), &[], 2));
+        assert_ne!(
+            a,
+            config_hash(&json!({"b": {"d": 3, "c": 2}, "a": 1}), &[], 2)
+        );
     }
 }

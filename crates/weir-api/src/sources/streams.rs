@@ -90,7 +90,9 @@ impl StreamView {
             size_bytes: info.size_bytes,
             modified_at: info.modified_at,
             estimated_rows: info.estimated_rows,
-            metadata: StreamMetadata { comment: info.comment.clone() },
+            metadata: StreamMetadata {
+                comment: info.comment.clone(),
+            },
         }
     }
 }
@@ -206,5 +208,7 @@ pub async fn schema(
     let ctx = app.context(Duration::from_millis(app.limits.discover_ms));
     let _stop = ctx.cancel.clone().drop_guard();
     let opened = app.open(&row, &ctx).await?;
-    Ok(Answer(StreamSchemaView::of(opened.schema(&ctx, &stream).await?)))
+    Ok(Answer(StreamSchemaView::of(
+        opened.schema(&ctx, &stream).await?,
+    )))
 }

@@ -96,13 +96,18 @@ impl TestResult {
     }
 }
 
-async fn run(app: &App, open: impl AsyncFnOnce(&weir_core::Context) -> Result<OpenSource>) -> (TestResult, Result<()>) {
+async fn run(
+    app: &App,
+    open: impl AsyncFnOnce(&weir_core::Context) -> Result<OpenSource>,
+) -> (TestResult, Result<()>) {
     let ctx = app.context(Duration::from_millis(app.limits.test_ms));
     let _stop = ctx.cancel.clone().drop_guard();
     let start = Instant::now();
     let mut report = TestReport::default();
     let opened = report
-        .step("credentials", async { open(&ctx).await.map(|source| (source, None)) })
+        .step("credentials", async {
+            open(&ctx).await.map(|source| (source, None))
+        })
         .await;
     let outcome: Result<()> = match opened {
         Ok(source) => {
@@ -142,8 +147,11 @@ pub async fn test_source(
 }
 
 fn sealed() -> Error {
-    Error::new(weir_core::Kind::Sealed, "the secrets of this source are sealed")
-        .hint("start the service with the master key its store was made with")
+    Error::new(
+        weir_core::Kind::Sealed,
+        "the secrets of this source are sealed",
+    )
+    .hint("start the service with the master key its store was made with")
 }
 
 /// Test a config before it is saved
@@ -159,7 +167,9 @@ pub async fn test_connector(
 ) -> ApiResult<Answer<TestResult>> {
     let connector = app.registry.get(&kind)?;
     let whole = Value::Object(body.config);
-    connector.check(&whole).map_err(|error| error.under("/config"))?;
+    connector
+        .check(&whole)
+        .map_err(|error| error.under("/config"))?;
     let (result, _) = run(&app, async |ctx| connector.open(whole, ctx).await).await;
     Ok(Answer(result))
 }

@@ -1,0 +1,342 @@
+//! Predicates over batches. Compiled against a schema first, so that a column
+//! or type that does not fit is told before any row flows.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, LargeStringArray, Scalar,
+};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::{boolean, cmp};
+use arrow::compute::{cast, nullif};
+use arrow::datatypes::{DataType, Float64Type, Schema};
+use arrow::record_batch::RecordBatch;
+use regex::{Regex, RegexBuilder};
+use weir_core::source::unknown_column;
+use weir_core::{Comparison, Error, Operand, Predicate, Result, Value};
+
+use crate::literal::{Literal, common_type, is_text, literal};
+
+/// A predicate compiled against a schema.
+#[derive(Debug)]
+pub(crate) enum Test {
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    Literal {
+        column: usize,
+        op: Comparison,
+        right: Literal,
+    },
+    Columns {
+        left: usize,
+        right: usize,
+        op: Comparison,
+        common: DataType,
+    },
+    Matches {
+        column: usize,
+        pattern: Regex,
+        negated: bool,
+    },
+    StartsWith {
+        column: usize,
+        prefix: String,
+    },
+    Null(usize),
+    NotNull(usize),
+    NullOrEmpty(usize),
+    Blank(usize),
+}
+
+/// A pattern's compiled size at most; larger ones are refused.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// Compiles `predicate` for batches of `schema`.
+pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
+    let column = |name: &str| index_of(schema, name);
+    let parts = |parts: &[Predicate]| {
+        parts
+            .iter()
+            .map(|part| compile(part, schema))
+            .collect::<Result<Vec<_>>>()
+    };
+    Ok(match predicate {
+        Predicate::And(all) => Test::All(parts(all)?),
+        Predicate::Or(any) => Test::Any(parts(any)?),
+        Predicate::Not(part) => Test::Not(Box::new(compile(part, schema)?)),
+        Predicate::Compare {
+            column: name,
+            op,
+            right,
+        } => compare(schema, column(name)?, *op, right)?,
+        Predicate::In {
+            column: name,
+            values,
+        } => {
+            let index = column(name)?;
+            let one = |value| compare_literal(schema, index, Comparison::Eq, value);
+            Test::Any(values.iter().map(one).collect::<Result<_>>()?)
+        }
+        Predicate::Between {
+            column: name,
+            low,
+            high,
+        } => {
+            let index = column(name)?;
+            Test::All(vec![
+                compare_literal(schema, index, Comparison::Ge, low)?,
+                compare_literal(schema, index, Comparison::Le, high)?,
+            ])
+        }
+        Predicate::Contains {
+            column: name,
+            pattern,
+            negated,
+        } => {
+            let column = text_column(schema, name)?;
+            Test::Matches {
+                column,
+                pattern: regex(pattern)?,
+                negated: *negated,
+            }
+        }
+        Predicate::StartsWith {
+            column: name,
+            prefix,
+        } => Test::StartsWith {
+            column: text_column(schema, name)?,
+            prefix: prefix.clone(),
+        },
+        Predicate::IsNull(name) => Test::Null(column(name)?),
+        Predicate::IsNotNull(name) => Test::NotNull(column(name)?),
+        Predicate::IsNullOrEmpty(name) => Test::NullOrEmpty(column(name)?),
+        Predicate::IsBlank(name) => Test::Blank(column(name)?),
+    })
+}
+
+/// The place of a column, or an error with the nearest name.
+pub(crate) fn index_of(schema: &Schema, name: &str) -> Result<usize> {
+    schema
+        .fields()
+        .iter()
+        .position(|field| field.name() == name)
+        .ok_or_else(|| {
+            let known: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
+            unknown_column(name, &known, "/filter")
+        })
+}
+
+fn text_column(schema: &Schema, name: &str) -> Result<usize> {
+    let index = index_of(schema, name)?;
+    if is_text(schema.field(index).data_type()) {
+        return Ok(index);
+    }
+    let message = format!("column `{name}` is not text, so it cannot be searched");
+    Err(Error::invalid("/filter", message).code("invalid_filter"))
+}
+
+fn regex(pattern: &str) -> Result<Regex> {
+    RegexBuilder::new(pattern)
+        .size_limit(PATTERN_BYTES)
+        .build()
+        .map_err(|error| {
+            Error::invalid(
+                "/filter",
+                format!("the pattern is not a valid regular expression: {error}"),
+            )
+            .code("invalid_filter")
+            .hint("put a backslash before characters such as . * ( [ to mean them literally")
+        })
+}
+
+fn compare(schema: &Schema, column: usize, op: Comparison, right: &Operand) -> Result<Test> {
+    match right {
+        Operand::Value(value) => compare_literal(schema, column, op, value),
+        Operand::Column(name) => {
+            let right = index_of(schema, name)?;
+            let common = common_type(schema.field(column), schema.field(right))?;
+            Ok(Test::Columns {
+                left: column,
+                right,
+                op,
+                common,
+            })
+        }
+        Operand::Word(word) => match index_of(schema, word) {
+            Ok(_) => compare(schema, column, op, &Operand::Column(word.clone())),
+            Err(_) => compare_literal(schema, column, op, &Value::Text(word.clone())),
+        },
+    }
+}
+
+fn compare_literal(schema: &Schema, column: usize, op: Comparison, value: &Value) -> Result<Test> {
+    let right = literal(schema.field(column), value, op)?;
+    Ok(Test::Literal { column, op, right })
+}
+
+impl Test {
+    /// Which rows hold; never null.
+    pub(crate) fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let rows = batch.num_rows();
+        match self {
+            Test::All(parts) => fold(parts, batch, true, boolean::and),
+            Test::Any(parts) => fold(parts, batch, false, boolean::or),
+            Test::Not(part) => Ok(boolean::not(&part.eval(batch)?)?),
+            Test::Literal { column, op, right } => {
+                let left = comparable(batch.column(*column), &right.common)?;
+                holds(
+                    *op,
+                    kernel(*op)(&left, &Scalar::new(Arc::clone(&right.value)))?,
+                )
+            }
+            Test::Columns {
+                left,
+                right,
+                op,
+                common,
+            } => {
+                let left = comparable(batch.column(*left), common)?;
+                let right = comparable(batch.column(*right), common)?;
+                holds(*op, kernel(*op)(&left, &right)?)
+            }
+            Test::Matches {
+                column,
+                pattern,
+                negated,
+            } => text_test(batch.column(*column), *negated, |text| {
+                pattern.is_match(text) != *negated
+            }),
+            Test::StartsWith { column, prefix } => {
+                text_test(batch.column(*column), false, |text| {
+                    text.starts_with(prefix.as_str())
+                })
+            }
+            Test::Null(column) => nulls(batch.column(*column), rows),
+            Test::NotNull(column) => Ok(boolean::not(&nulls(batch.column(*column), rows)?)?),
+            Test::NullOrEmpty(column) => empty(batch.column(*column), rows, str::is_empty),
+            Test::Blank(column) => {
+                empty(batch.column(*column), rows, |text| text.trim().is_empty())
+            }
+        }
+    }
+}
+
+type Kernel = fn(
+    &dyn arrow::array::Datum,
+    &dyn arrow::array::Datum,
+) -> std::result::Result<BooleanArray, arrow::error::ArrowError>;
+
+fn kernel(op: Comparison) -> Kernel {
+    match op {
+        Comparison::Eq => cmp::eq,
+        Comparison::Ne => cmp::neq,
+        Comparison::Lt => cmp::lt,
+        Comparison::Le => cmp::lt_eq,
+        Comparison::Gt => cmp::gt,
+        Comparison::Ge => cmp::gt_eq,
+    }
+}
+
+/// Two-valued: where either side is null, `Ne` holds and every other does not.
+fn holds(op: Comparison, compared: BooleanArray) -> Result<BooleanArray> {
+    Ok(settled(&compared, op == Comparison::Ne))
+}
+
+fn settled(tested: &BooleanArray, where_null: bool) -> BooleanArray {
+    let Some(valid) = tested.nulls() else {
+        return tested.clone();
+    };
+    let bits = if where_null {
+        tested.values() | &!valid.inner()
+    } else {
+        tested.values() & valid.inner()
+    };
+    BooleanArray::new(bits, None)
+}
+
+fn fold(
+    parts: &[Test],
+    batch: &RecordBatch,
+    empty: bool,
+    join: fn(
+        &BooleanArray,
+        &BooleanArray,
+    ) -> std::result::Result<BooleanArray, arrow::error::ArrowError>,
+) -> Result<BooleanArray> {
+    let all = |bit| {
+        BooleanArray::new(
+            if bit {
+                BooleanBuffer::new_set(batch.num_rows())
+            } else {
+                BooleanBuffer::new_unset(batch.num_rows())
+            },
+            None,
+        )
+    };
+    parts
+        .iter()
+        .try_fold(all(empty), |sum, part| Ok(join(&sum, &part.eval(batch)?)?))
+}
+
+/// A column in the type it is compared in. In floats NaN is null and −0.0 is 0.0,
+/// which the total order of the kernels would tell apart.
+fn comparable(column: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
+    let column = if column.data_type() == common {
+        Arc::clone(column)
+    } else {
+        cast(column, common)?
+    };
+    let Some(floats) = column.as_primitive_opt::<Float64Type>() else {
+        return Ok(column);
+    };
+    let plain: Float64Array = floats.unary(|x| x + 0.0);
+    let is_nan: BooleanArray = BooleanArray::from_unary(&plain, f64::is_nan);
+    Ok(nullif(&plain, &is_nan)?)
+}
+
+fn nulls(column: &ArrayRef, rows: usize) -> Result<BooleanArray> {
+    let bits = match column.logical_nulls() {
+        Some(valid) => !valid.inner(),
+        None => BooleanBuffer::new_unset(rows),
+    };
+    let nulls = BooleanArray::new(bits, None);
+    if !column.data_type().is_floating() {
+        return Ok(nulls);
+    }
+    let floats = cast(column, &DataType::Float64)?;
+    let is_nan = BooleanArray::from_unary(floats.as_primitive::<Float64Type>(), f64::is_nan);
+    Ok(boolean::or(&nulls, &settled(&is_nan, false))?)
+}
+
+fn texts(column: &ArrayRef) -> Result<LargeStringArray> {
+    Ok(cast(column, &DataType::LargeUtf8)?
+        .as_string::<i64>()
+        .clone())
+}
+
+fn text_test(
+    column: &ArrayRef,
+    where_null: bool,
+    test: impl Fn(&str) -> bool,
+) -> Result<BooleanArray> {
+    Ok(texts(column)?
+        .iter()
+        .map(|text| Some(text.map_or(where_null, &test)))
+        .collect())
+}
+
+fn empty(column: &ArrayRef, rows: usize, test: impl Fn(&str) -> bool) -> Result<BooleanArray> {
+    if is_text(column.data_type()) {
+        return text_test(column, true, test);
+    }
+    nulls(column, rows)
+}
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

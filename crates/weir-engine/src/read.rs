@@ -1,0 +1,251 @@
+//! A read through a source and what is left of it for the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use futures::{StreamExt, TryStreamExt};
+use weir_core::source::unknown_column;
+use weir_core::{
+    BatchStream, Context, Error, Estimate, OpenSource, Operand, Predicate, PushDown, Pushed, Read,
+    Result, Scan, Value,
+};
+
+use crate::filter::{Test, compile};
+use crate::sort::sort;
+
+/// What the engine may use, for all requests together.
+#[derive(Debug, Clone)]
+pub struct EngineLimits {
+    /// Bytes of memory before operators spill.
+    pub memory_bytes: usize,
+    /// Where they spill to.
+    pub spill_dir: PathBuf,
+    /// Bytes of disk at most.
+    pub spill_bytes: u64,
+}
+
+/// Does what sources leave undone. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+}
+
+/// A read, whole.
+pub struct Answer {
+    /// Schema of every batch.
+    pub schema: SchemaRef,
+    /// The rows; lazy like the scan's.
+    pub stream: BatchStream,
+    /// What the source does itself.
+    pub pushed: Pushed,
+    /// What the engine does after it: `filter`, `order_by`, `limit`, `columns`.
+    pub residue: Vec<&'static str>,
+    /// The source's own estimate.
+    pub estimate: Option<Estimate>,
+}
+
+impl Engine {
+    /// An engine within `limits`.
+    pub fn new(limits: EngineLimits) -> Result<Self> {
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![limits.spill_dir]))
+            .with_max_temp_directory_size(limits.spill_bytes);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(Error::internal)?;
+        Ok(Engine { runtime })
+    }
+
+    /// Reads `source`: pushes down what it takes and does the rest. When
+    /// nothing is left, the source's own stream comes back as it is.
+    pub async fn read(&self, source: &OpenSource, ctx: &Context, read: &Read) -> Result<Answer> {
+        let settled = settle_words(source, ctx, read).await?;
+        let read = settled.as_ref().unwrap_or(read);
+        let scan = source.scan(ctx, read).await?;
+        self.finish(scan, read)
+    }
+
+    /// Applies to `scan` what it did not do of `read`.
+    pub fn finish(&self, scan: Scan, read: &Read) -> Result<Answer> {
+        if scan.pushed.filter.len() != read.filter.len() {
+            return Err(Error::internal(
+                "a scan that does not speak of every conjunct",
+            ));
+        }
+        let mut residue = Vec::new();
+        let mut stream = scan.stream;
+        let tests = left_over(&scan.pushed, read, &scan.schema)?;
+        if !tests.is_empty() {
+            stream = filtered(stream, Test::All(tests));
+            residue.push("filter");
+        }
+        let sorts = !read.order.is_empty() && !scan.pushed.order;
+        if sorts {
+            let task = Arc::new(TaskContext::default().with_runtime(Arc::clone(&self.runtime)));
+            stream = sort(stream, &scan.schema, &read.order, read.limit, task)?;
+            residue.push("order_by");
+        }
+        if let Some(limit) = read.limit.filter(|_| !scan.pushed.limit) {
+            stream = limited(stream, limit);
+            residue.push("limit");
+        }
+        let (schema, stream, projects) = project(scan.schema, stream, &scan.pushed, read)?;
+        if projects {
+            residue.push("columns");
+        }
+        Ok(Answer {
+            schema,
+            stream,
+            pushed: scan.pushed,
+            residue,
+            estimate: scan.estimate,
+        })
+    }
+}
+
+fn left_over(pushed: &Pushed, read: &Read, schema: &Schema) -> Result<Vec<Test>> {
+    let open = read
+        .filter
+        .iter()
+        .zip(&pushed.filter)
+        .filter(|(_, push)| **push != PushDown::Exact);
+    open.map(|(conjunct, _)| compile(conjunct, schema))
+        .collect()
+}
+
+fn filtered(stream: BatchStream, test: Test) -> BatchStream {
+    stream
+        .try_filter_map(move |batch| {
+            let kept = test
+                .eval(&batch)
+                .and_then(|mask| Ok(filter_record_batch(&batch, &mask)?));
+            futures::future::ready(kept.map(|batch| (batch.num_rows() > 0).then_some(batch)))
+        })
+        .boxed()
+}
+
+/// Ends the stream, and so the query in the source, once `limit` rows came.
+fn limited(stream: BatchStream, limit: u64) -> BatchStream {
+    futures::stream::unfold((stream, limit), |(mut stream, left)| async move {
+        if left == 0 {
+            return None;
+        }
+        let batch = match stream.next().await? {
+            Ok(batch) => batch,
+            Err(error) => return Some((Err(error), (stream, 0))),
+        };
+        let rows = batch.num_rows() as u64;
+        let taken = if rows > left {
+            batch.slice(0, left as usize)
+        } else {
+            batch
+        };
+        Some((Ok(taken), (stream, left - rows.min(left))))
+    })
+    .boxed()
+}
+
+/// The wanted columns in the wanted order, without those only the residue needed.
+fn project(
+    schema: SchemaRef,
+    stream: BatchStream,
+    pushed: &Pushed,
+    read: &Read,
+) -> Result<(SchemaRef, BatchStream, bool)> {
+    let Some(wanted) = &read.columns else {
+        return Ok((schema, stream, false));
+    };
+    let places: Vec<usize> = if pushed.columns {
+        (0..wanted.len()).collect()
+    } else {
+        let place = |(index, name): (usize, &String)| {
+            let found = schema
+                .fields()
+                .iter()
+                .position(|field| field.name() == name);
+            found.ok_or_else(|| {
+                let known: Vec<&str> = schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str())
+                    .collect();
+                unknown_column(name, &known, &format!("/columns/{index}"))
+            })
+        };
+        wanted
+            .iter()
+            .enumerate()
+            .map(place)
+            .collect::<Result<_>>()?
+    };
+    let in_place = places.iter().copied().eq(0..schema.fields().len());
+    if in_place {
+        return Ok((schema, stream, false));
+    }
+    let projected = Arc::new(schema.project(&places)?);
+    let stream = stream
+        .map(move |batch| Ok(batch?.project(&places)?))
+        .boxed();
+    Ok((projected, stream, !pushed.columns))
+}
+
+/// Bare words of a condition become columns or text before a source sees them;
+/// that takes the schema, so it is looked up only when there are any.
+async fn settle_words(source: &OpenSource, ctx: &Context, read: &Read) -> Result<Option<Read>> {
+    if !read.filter.iter().any(has_word) {
+        return Ok(None);
+    }
+    let scan = source.scan(ctx, &Read::all(read.target.clone())).await?;
+    let settle = |predicate: &Predicate| settled(predicate, &scan.schema);
+    let filter = read.filter.iter().map(settle).collect();
+    Ok(Some(Read {
+        filter,
+        ..read.clone()
+    }))
+}
+
+fn has_word(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().any(has_word),
+        Predicate::Not(part) => has_word(part),
+        Predicate::Compare { right, .. } => matches!(right, Operand::Word(_)),
+        _ => false,
+    }
+}
+
+fn settled(predicate: &Predicate, schema: &Schema) -> Predicate {
+    let all = |parts: &[Predicate]| parts.iter().map(|part| settled(part, schema)).collect();
+    match predicate {
+        Predicate::And(parts) => Predicate::And(all(parts)),
+        Predicate::Or(parts) => Predicate::Or(all(parts)),
+        Predicate::Not(part) => Predicate::Not(Box::new(settled(part, schema))),
+        Predicate::Compare {
+            column,
+            op,
+            right: Operand::Word(word),
+        } => {
+            let right = match schema.index_of(word) {
+                Ok(_) => Operand::Column(word.clone()),
+                Err(_) => Operand::Value(Value::Text(word.clone())),
+            };
+            Predicate::Compare {
+                column: column.clone(),
+                op: *op,
+                right,
+            }
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

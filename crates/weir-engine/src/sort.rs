@@ -1,0 +1,174 @@
+//! Sorting that spills: stable, text by code point, nulls where they are wanted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt64Array};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::StreamExt;
+use std::sync::Mutex;
+use weir_core::{BatchStream, Error, Kind, Nulls, Order, Result};
+
+use crate::filter::index_of;
+
+/// A stream that a plan takes once.
+struct Once {
+    schema: SchemaRef,
+    stream: Mutex<Option<BatchStream>>,
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Once {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let taken = self.stream.lock().ok().and_then(|mut stream| stream.take());
+        let stream = match taken {
+            Some(stream) => stream.map(|batch| batch.map_err(external)).boxed(),
+            None => futures::stream::iter([Err(DataFusionError::Internal(
+                "a stream read twice".into(),
+            ))])
+            .boxed(),
+        };
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream,
+        ))
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Errors of a plan as ours: what a source or a limit of ours said comes back
+/// as it was.
+fn ours(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(other) => Error::internal(other),
+        },
+        DataFusionError::ArrowError(inner, _) => Error::from(*inner),
+        DataFusionError::Context(_, inner) => ours(*inner),
+        DataFusionError::Shared(inner) => match Arc::try_unwrap(inner) {
+            Ok(error) => ours(error),
+            Err(shared) => Error::internal(shared),
+        },
+        DataFusionError::ResourcesExhausted(detail) => Error::new(
+            Kind::TooLarge,
+            "sorting needs more memory or disk than this service allows",
+        )
+        .code("too_large_to_compute")
+        .hint(
+            "narrow the read with columns or filter, or sort by columns the source can sort itself",
+        )
+        .detail(detail),
+        other => Error::internal(other),
+    }
+}
+
+/// Sorts `input` by `order` and keeps the first `limit` rows.
+pub(crate) fn sort(
+    input: BatchStream,
+    schema: &SchemaRef,
+    order: &[Order],
+    limit: Option<u64>,
+    task: Arc<TaskContext>,
+) -> Result<BatchStream> {
+    let keys = keys(schema, order)?;
+    let numbered = numbered_schema(schema);
+    let source = Once {
+        schema: Arc::clone(&numbered),
+        stream: Mutex::new(Some(numbered_rows(input, Arc::clone(&numbered)))),
+    };
+    let scan = StreamingTableExec::try_new(
+        numbered,
+        vec![Arc::new(source)],
+        None,
+        None::<LexOrdering>,
+        false,
+        None,
+    )
+    .map_err(ours)?;
+    let limit = limit.and_then(|rows| usize::try_from(rows).ok());
+    let plan = SortExec::new(keys, Arc::new(scan)).with_fetch(limit);
+    let width = schema.fields().len();
+    let columns: Vec<usize> = (0..width).collect();
+    let sorted = plan.execute(0, task).map_err(ours)?;
+    Ok(sorted
+        .map(move |batch| Ok(batch.map_err(ours)?.project(&columns)?))
+        .boxed())
+}
+
+/// The keys, and last the row number: that makes the order stable.
+fn keys(schema: &Schema, order: &[Order]) -> Result<LexOrdering> {
+    let mut keys = Vec::with_capacity(order.len() + 1);
+    for (place, key) in order.iter().enumerate() {
+        let pointer = format!("/order_by/{place}");
+        let index = index_of(schema, &key.column).map_err(|error| {
+            let message = error.message().to_owned();
+            Error::invalid(&pointer, message).code("unknown_column")
+        })?;
+        let field = schema.field(index);
+        if field.data_type().is_nested() {
+            let message = format!(
+                "rows cannot be ordered by `{}`, a {}",
+                key.column,
+                weir_core::types::field_type_name(field)
+            );
+            return Err(Error::invalid(pointer, message));
+        }
+        let options = SortOptions {
+            descending: !key.ascending,
+            nulls_first: key.nulls == Nulls::First,
+        };
+        keys.push(PhysicalSortExpr::new(
+            Arc::new(Column::new(field.name(), index)),
+            options,
+        ));
+    }
+    let row = Arc::new(Column::new(ROW, schema.fields().len()));
+    keys.push(PhysicalSortExpr::new(row, SortOptions::default()));
+    LexOrdering::new(keys).ok_or_else(|| Error::internal("an order without keys"))
+}
+
+const ROW: &str = "weir.row";
+
+fn numbered_schema(schema: &SchemaRef) -> SchemaRef {
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(ROW, DataType::UInt64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+fn numbered_rows(input: BatchStream, schema: SchemaRef) -> BatchStream {
+    let mut next = 0_u64;
+    input
+        .map(move |batch| {
+            let batch = batch?;
+            let rows = batch.num_rows() as u64;
+            let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(next..next + rows));
+            next += rows;
+            let mut columns = batch.columns().to_vec();
+            columns.push(numbers);
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+        })
+        .boxed()
+}
