@@ -1,1 +1,171 @@
-//! placeholder
+//! Bytes ↔ batches. A format is one file here, one row in [`Format`] and one
+//! arm in [`encoder`]; nothing else in Weir knows how rows look as bytes.
+
+pub mod ipc;
+pub mod json;
+mod output;
+mod plain;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use weir_core::Result;
+pub use weir_core::types::unique_names;
+
+pub use output::Output;
+
+/// A format rows can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Arrow IPC stream.
+    Arrow,
+}
+
+struct Row {
+    format: Format,
+    suffix: &'static str,
+    media_type: &'static str,
+    aliases: &'static [&'static str],
+}
+
+const ROWS: [Row; 3] = [
+    Row {
+        format: Format::Json,
+        suffix: "json",
+        media_type: "application/json",
+        aliases: &[],
+    },
+    Row {
+        format: Format::Ndjson,
+        suffix: "ndjson",
+        media_type: "application/x-ndjson",
+        aliases: &[
+            "application/jsonl",
+            "application/ndjson",
+            "application/x-jsonlines",
+        ],
+    },
+    Row {
+        format: Format::Arrow,
+        suffix: "arrow",
+        media_type: "application/vnd.apache.arrow.stream",
+        aliases: &[],
+    },
+];
+
+impl Format {
+    /// Every format, the preferred one first.
+    pub const ALL: [Format; 3] = [Format::Json, Format::Ndjson, Format::Arrow];
+
+    fn row(self) -> &'static Row {
+        let index = ROWS.iter().position(|row| row.format == self).unwrap_or(0);
+        &ROWS[index]
+    }
+
+    /// Its media type, without parameters.
+    pub fn media_type(self) -> &'static str {
+        self.row().media_type
+    }
+
+    /// Its name: path suffix, `?format=` and the header `weir-format`.
+    pub fn suffix(self) -> &'static str {
+        self.row().suffix
+    }
+
+    /// The format of a path suffix.
+    pub fn from_suffix(suffix: &str) -> Option<Format> {
+        ROWS.iter()
+            .find(|row| row.suffix == suffix)
+            .map(|row| row.format)
+    }
+
+    /// Whether `media_type`, without parameters, names this format.
+    pub fn is_named(self, media_type: &str) -> bool {
+        let row = self.row();
+        row.media_type.eq_ignore_ascii_case(media_type)
+            || row
+                .aliases
+                .iter()
+                .any(|alias| alias.eq_ignore_ascii_case(media_type))
+    }
+}
+
+/// How rows look in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// An object a row.
+    #[default]
+    Objects,
+    /// An array a row; in a streamed array the names come as the first row.
+    Arrays,
+    /// One object with an array a column; previews only.
+    Columns,
+}
+
+/// Compression of the buffers inside an Arrow stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArrowCodec {
+    /// LZ4 frames.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl ArrowCodec {
+    /// Its name in `codecs` and `?compression=`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArrowCodec::Lz4 => "lz4",
+            ArrowCodec::Zstd => "zstd",
+        }
+    }
+}
+
+/// What an encoder needs to know besides the schema.
+#[derive(Debug, Clone, Default)]
+pub struct EncodeOptions {
+    /// How rows look in JSON.
+    pub shape: Shape,
+    /// Integers beyond ±(2^53−1) and decimals become JSON strings.
+    pub js_safe: bool,
+    /// NDJSON ends with a line that says how it ended.
+    pub end_marker: bool,
+    /// Compression of Arrow buffers.
+    pub arrow_compression: Option<ArrowCodec>,
+    /// Keep view, dictionary and run-end types of Arrow as they are.
+    pub arrow_modern: bool,
+    /// Schema metadata of Arrow streams.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Writes batches of one schema as bytes.
+pub trait Encoder: Send {
+    /// What comes before the first batch.
+    fn start(&mut self, out: &mut Output) -> Result<()>;
+
+    /// One batch.
+    fn batch(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()>;
+
+    /// What makes the bytes complete.
+    fn finish(&mut self, out: &mut Output) -> Result<()>;
+
+    /// What makes the bytes visibly incomplete after `batch` calls that went
+    /// out; `problem` is the error as the caller would have read it.
+    fn fail(&mut self, problem: &serde_json::Value, out: &mut Output);
+}
+
+/// An encoder of `format` for batches of `schema`.
+pub fn encoder(
+    format: Format,
+    schema: &SchemaRef,
+    options: &EncodeOptions,
+) -> Result<Box<dyn Encoder>> {
+    Ok(match format {
+        Format::Json => Box::new(json::JsonEncoder::new(schema, options)),
+        Format::Ndjson => Box::new(json::NdjsonEncoder::new(schema, options)),
+        Format::Arrow => Box::new(ipc::IpcEncoder::new(schema, options)?),
+    })
+}
