@@ -1,1 +1,3 @@
-//! placeholder
+//! Connectors to databases that speak SQL over their own wire protocol.
+
+pub mod postgres;

@@ -1,0 +1,362 @@
+//! One read: what it reads, the statement for it, and what of the read the
+//! statement takes over.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use postgres_types::Type;
+use weir_core::read::Params;
+use weir_core::source::unknown_column;
+use weir_core::{
+    Context, Error, Estimate, Kind, PushDown, Pushed, Read, Result, Scan, SourceFault, StreamId,
+    Target,
+};
+use weir_kit::Dialect;
+
+use super::bound::{Bound, Raw};
+use super::catalog::{self, SourceColumn};
+use super::decode::RowBuilder;
+use super::flow::{self, Job};
+use super::guard;
+use super::lease::{Lease, Pool};
+use super::pushdown::{ColumnRef, Compiler};
+
+/// What a read takes its rows from.
+struct Origin {
+    /// What stands after `FROM`.
+    from: String,
+    /// The columns there, and how the statement refers to each.
+    columns: Vec<SourceColumn>,
+    references: Vec<String>,
+    /// Values that a query's own parameters are bound to, and their types.
+    params: Vec<Bound>,
+    types: Vec<Type>,
+}
+
+/// What of the read the statement takes over.
+struct Plan {
+    sql: String,
+    params: Vec<Bound>,
+    /// Places of the columns it gives.
+    output: Vec<usize>,
+    pushed: Pushed,
+}
+
+/// What holds for all reads of a source.
+pub struct Reader {
+    /// Its connections.
+    pub pool: Arc<Pool>,
+    /// The schema of names without one.
+    pub schema: String,
+    /// The connected database.
+    pub database: String,
+    /// Values that cannot be represented become null.
+    pub lenient: bool,
+}
+
+impl Reader {
+    /// Schema and name of a stream.
+    pub fn locate<'a>(&'a self, stream: &'a StreamId) -> Result<(&'a str, &'a str)> {
+        match stream.parts() {
+            [name] => Ok((&self.schema, name)),
+            [schema, name] => Ok((schema, name)),
+            [database, schema, name] if *database == self.database => Ok((schema, name)),
+            _ => Err(
+                Error::source(SourceFault::NotFound, format!("no table or view {stream}")).hint(
+                    format!(
+                        "a stream here is schema.name or a name in {}",
+                        Dialect::Standard.quote(&self.schema)
+                    ),
+                ),
+            ),
+        }
+    }
+
+    /// Prepares a read; see `weir_core::Source::scan`.
+    pub async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
+        let statement = match &read.target {
+            Target::Stream(_) => None,
+            Target::Query { text, params } => Some((guard::check(text)?, positional(params)?)),
+        };
+        let mut lease = Lease::take(&self.pool, ctx).await?;
+        let origin = match (&read.target, statement) {
+            (_, Some((text, params))) => of_query(&mut lease, text, params).await?,
+            (Target::Stream(stream), None) => {
+                let (schema, name) = self.locate(stream)?;
+                of_stream(&mut lease, schema, name).await?
+            }
+            (Target::Query { .. }, None) => {
+                return Err(Error::internal("a query without its statement"));
+            }
+        };
+        let utf8 = lease.parameter("server_encoding") == Some("UTF8");
+        let plan = plan(&origin, read, utf8, self.lenient)?;
+        let estimate = if read.estimate {
+            Some(estimate(&mut lease, &plan, &origin.types).await?)
+        } else {
+            None
+        };
+        let schema = schema_of(&origin.columns, &plan.output);
+        let decoders = plan
+            .output
+            .iter()
+            .map(|at| origin.columns[*at].mapping.decoder(self.lenient))
+            .collect();
+        let job = Job {
+            lease,
+            sql: plan.sql,
+            params: plan.params,
+            types: origin.types,
+            rows: RowBuilder::new(Arc::clone(&schema), decoders, self.lenient),
+            batch_rows: read.batch_rows,
+        };
+        Ok(Scan {
+            schema,
+            stream: flow::stream(job, ctx.compute.clone()),
+            pushed: plan.pushed,
+            estimate,
+        })
+    }
+}
+
+fn schema_of(columns: &[SourceColumn], output: &[usize]) -> SchemaRef {
+    let fields: Vec<_> = output
+        .iter()
+        .map(|at| {
+            columns[*at]
+                .mapping
+                .field(&columns[*at].name, &columns[*at].native)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn positional(params: &Params) -> Result<&[weir_core::Value]> {
+    match params {
+        Params::Positional(values) => Ok(values),
+        Params::Named(values) if values.is_empty() => Ok(&[]),
+        Params::Named(_) => Err(Error::invalid(
+            "/params",
+            "parameters have no names in PostgreSQL",
+        )
+        .hint("write $1, $2 … in the query, and give params as a list")),
+    }
+}
+
+async fn of_stream(lease: &mut Lease, schema: &str, name: &str) -> Result<Origin> {
+    let relation = catalog::relation(lease, schema, name).await?;
+    let quote = |name: &str| Dialect::Standard.quote(name);
+    Ok(Origin {
+        from: format!("{} AS t", Dialect::Standard.path(&[schema, name])),
+        references: relation
+            .columns
+            .iter()
+            .map(|column| format!("t.{}", quote(&column.name)))
+            .collect(),
+        columns: relation.columns,
+        params: Vec::new(),
+        types: Vec::new(),
+    })
+}
+
+async fn of_query(lease: &mut Lease, text: &str, values: &[weir_core::Value]) -> Result<Origin> {
+    // Prepared alone, the server itself proves that it is one whole statement.
+    let statement = lease
+        .prepare(text, &[])
+        .await
+        .map_err(|error| error.at("/query", "refused by the source"))?;
+    let types = statement.params().to_vec();
+    if types.len() != values.len() {
+        let message = format!(
+            "the query has {} parameters, but params has {} values",
+            types.len(),
+            values.len()
+        );
+        return Err(Error::invalid("/params", message).hint("give one value for each of $1, $2 …"));
+    }
+    let answer: Vec<(String, u32, i32)> = statement
+        .columns()
+        .iter()
+        .map(|column| {
+            (
+                column.name().to_owned(),
+                column.type_().oid(),
+                column.type_modifier(),
+            )
+        })
+        .collect();
+    let columns = catalog::answer_columns(lease, &answer).await?;
+    let aliases: Vec<String> = (1..=columns.len())
+        .map(|number| format!("c{number}"))
+        .collect();
+    let list = if aliases.is_empty() {
+        String::new()
+    } else {
+        format!("({})", aliases.join(", "))
+    };
+    Ok(Origin {
+        from: format!("(\n{text}\n) AS t{list}"),
+        references: aliases.iter().map(|alias| format!("t.{alias}")).collect(),
+        columns,
+        params: values.iter().map(Bound::value).collect(),
+        types,
+    })
+}
+
+/// Builds the statement, and says what it takes over.
+fn plan(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Result<Plan> {
+    let known: Vec<&str> = origin
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    let wanted = places(read, &known)?;
+    let references: Vec<ColumnRef<'_>> = origin
+        .columns
+        .iter()
+        .zip(&origin.references)
+        .map(|(column, sql)| ColumnRef {
+            sql: sql.clone(),
+            column,
+        })
+        .collect();
+    let mut compiler = Compiler::new(&references, utf8, lenient, origin.params.len() + 1);
+    let conjuncts: Vec<Option<String>> = read
+        .filter
+        .iter()
+        .map(|part| compiler.conjunct(part))
+        .collect();
+    let order = if read.order.is_empty() {
+        None
+    } else {
+        compiler.order(&read.order)
+    };
+    let is_ordered = read.order.is_empty() || order.is_some();
+    let is_filtered = conjuncts.iter().all(Option::is_some);
+    let limit = read.limit.filter(|_| is_ordered && is_filtered);
+    let mut output = wanted;
+    if read.columns.is_some() {
+        let left_over = read
+            .filter
+            .iter()
+            .zip(&conjuncts)
+            .filter(|(_, sql)| sql.is_none());
+        let mut needed: Vec<&str> = left_over.flat_map(|(part, _)| part.columns()).collect();
+        if !is_ordered {
+            needed.extend(read.order.iter().map(|key| key.column.as_str()));
+        }
+        for name in needed {
+            if let Some(place) = known.iter().position(|other| *other == name)
+                && !output.contains(&place)
+            {
+                output.push(place);
+            }
+        }
+    }
+    let mut sql = select(origin, &output);
+    let filter: Vec<&str> = conjuncts.iter().flatten().map(String::as_str).collect();
+    if !filter.is_empty() {
+        sql.push_str(&format!(" WHERE {}", filter.join(" AND ")));
+    }
+    if let Some(order) = order {
+        sql.push_str(&format!(" ORDER BY {order}"));
+    }
+    if let Some(limit) = limit {
+        sql.push_str(&format!(" LIMIT {}", limit.min(i64::MAX as u64)));
+    }
+    let pushed = Pushed {
+        filter: conjuncts
+            .iter()
+            .map(|sql| {
+                if sql.is_some() {
+                    PushDown::Exact
+                } else {
+                    PushDown::No
+                }
+            })
+            .collect(),
+        order: !read.order.is_empty() && is_ordered,
+        limit: limit.is_some(),
+        columns: read.columns.is_some(),
+    };
+    let params = origin
+        .params
+        .iter()
+        .cloned()
+        .chain(compiler.into_params())
+        .collect();
+    Ok(Plan {
+        sql,
+        params,
+        output,
+        pushed,
+    })
+}
+
+/// Places of the wanted columns, after all names of the read were found.
+fn places(read: &Read, known: &[&str]) -> Result<Vec<usize>> {
+    let find = |name: &str, pointer: &str| {
+        let place = known.iter().position(|other| *other == name);
+        place.ok_or_else(|| unknown_column(name, known, pointer))
+    };
+    for name in read.filter.iter().flat_map(|part| part.columns()) {
+        find(name, "/filter")?;
+    }
+    for (index, key) in read.order.iter().enumerate() {
+        find(&key.column, &format!("/order_by/{index}"))?;
+    }
+    match &read.columns {
+        None => Ok((0..known.len()).collect()),
+        Some(names) => names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| find(name, &format!("/columns/{index}")))
+            .collect(),
+    }
+}
+
+fn select(origin: &Origin, output: &[usize]) -> String {
+    let mut sql = String::from("SELECT ");
+    for (index, place) in output.iter().enumerate() {
+        if index > 0 {
+            sql.push_str(", ");
+        }
+        sql.push_str(&origin.references[*place]);
+        if let Some(cast) = origin.columns[*place].mapping.cast {
+            sql.push_str("::pg_catalog.");
+            sql.push_str(cast);
+        }
+    }
+    sql.push_str(" FROM ");
+    sql.push_str(&origin.from);
+    sql
+}
+
+/// The planner's own estimate.
+async fn estimate(lease: &mut Lease, plan: &Plan, types: &[Type]) -> Result<Estimate> {
+    let statement = lease
+        .prepare(&format!("EXPLAIN (FORMAT JSON) {}", plan.sql), types)
+        .await?;
+    let rows = lease.all(&statement, &plan.params).await?;
+    let text = match rows
+        .first()
+        .map(|row| catalog::get::<Raw<'_>>(row, 0))
+        .transpose()?
+    {
+        Some(Raw(Some(text))) => text.to_vec(),
+        _ => return Ok(Estimate::default()),
+    };
+    let explained: serde_json::Value = serde_json::from_slice(&text).map_err(|error| {
+        Error::new(Kind::Source(SourceFault::Data), "the plan is not JSON").detail(error)
+    })?;
+    let node = &explained[0]["Plan"];
+    let rows = node["Plan Rows"].as_f64();
+    let bytes = rows
+        .zip(node["Plan Width"].as_f64())
+        .map(|(rows, width)| rows * width);
+    Ok(Estimate {
+        rows: rows.map(|rows| rows as u64),
+        bytes: bytes.map(|bytes| bytes as u64),
+        cost: node["Total Cost"].as_f64(),
+    })
+}
