@@ -44,7 +44,11 @@ const INSERT: &str = "insert into api_keys (id, name, role, key_hash, prefix, ex
 impl Store {
     /// Keeps a key.
     pub async fn create_api_key(&self, key: NewApiKey) -> Result<()> {
-        insert(key).execute(&self.pool).await.map(drop).map_err(failed)
+        insert(key)
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed)
     }
 
     /// Keeps the first admin key; false when another instance was faster.
@@ -57,9 +61,15 @@ impl Store {
                 .execute(&mut *transaction)
                 .await
                 .map_err(failed)?;
-            let there: bool = sqlx::query_scalar(HAS_ADMIN).fetch_one(&mut *transaction).await.map_err(failed)?;
+            let there: bool = sqlx::query_scalar(HAS_ADMIN)
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(failed)?;
             if !there {
-                insert(key).execute(&mut *transaction).await.map_err(failed)?;
+                insert(key)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(failed)?;
             }
             transaction.commit().await.map_err(failed)?;
             Ok(!there)
@@ -69,22 +79,29 @@ impl Store {
 
     /// Whether an admin key was ever made.
     pub async fn has_admin_key(&self) -> Result<bool> {
-        sqlx::query_scalar(HAS_ADMIN).fetch_one(&self.pool).await.map_err(failed)
+        sqlx::query_scalar(HAS_ADMIN)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed)
     }
 
     /// The key with this hash.
     pub async fn find_api_key(&self, hash: [u8; 32]) -> Result<Option<ApiKeyRow>> {
-        sqlx::query_as("select id, name, role, created_at, expires_at from api_keys where key_hash = $1")
-            .bind(&hash[..])
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)
+        sqlx::query_as(
+            "select id, name, role, created_at, expires_at from api_keys where key_hash = $1",
+        )
+        .bind(&hash[..])
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed)
     }
 }
 
 const HAS_ADMIN: &str = "select exists (select from api_keys where role = 'admin')";
 
-fn insert(key: NewApiKey) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
+fn insert(
+    key: NewApiKey,
+) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
     sqlx::query(INSERT)
         .bind(key.id)
         .bind(key.name)

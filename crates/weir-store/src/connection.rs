@@ -59,7 +59,11 @@ impl Store {
                 })
             })
             .connect_lazy_with(connect);
-        let store = Store { pool, compute: options.compute, ring: Arc::default() };
+        let store = Store {
+            pool,
+            compute: options.compute,
+            ring: Arc::default(),
+        };
         store.wait_for_server().await?;
         Ok(store)
     }
@@ -101,7 +105,9 @@ impl Store {
                 let _ = done.send(work.await);
             })
             .detach();
-        outcome.await.map_err(|_| Error::internal("a store task ended without an answer"))?
+        outcome
+            .await
+            .map_err(|_| Error::internal("a store task ended without an answer"))?
     }
 
     pub(crate) fn compute(&self) -> &Compute {
@@ -120,18 +126,24 @@ impl Store {
 }
 
 pub(crate) fn sealed() -> Error {
-    Error::new(Kind::Sealed, "the master key at hand does not match the store")
-        .hint("start the service with the WEIR_MASTER_KEY its store was made with")
+    Error::new(
+        Kind::Sealed,
+        "the master key at hand does not match the store",
+    )
+    .hint("start the service with the WEIR_MASTER_KEY its store was made with")
 }
 
 /// An error of the database as ours: a store that is away is 503, all else is a
 /// fault of ours.
 pub(crate) fn failed(error: sqlx::Error) -> Error {
     let away = match &error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(said) => {
-            said.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code.starts_with("53"))
-        }
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| {
+            code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+        }),
         _ => false,
     };
     if away {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
@@ -64,11 +64,17 @@ impl Store {
             loop {
                 tick.tick().await;
                 if let Err(error) = store.beat(id).await {
-                    tracing::warn!(detail = error.log_detail(), "heartbeat not written: {error}");
+                    tracing::warn!(
+                        detail = error.log_detail(),
+                        "heartbeat not written: {error}"
+                    );
                 }
             }
         });
-        Ok(Instance { id, _heartbeat: heartbeat })
+        Ok(Instance {
+            id,
+            _heartbeat: heartbeat,
+        })
     }
 
     async fn beat(&self, id: Uuid) -> Result<()> {

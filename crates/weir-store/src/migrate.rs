@@ -44,8 +44,11 @@ impl Store {
             .map_err(failed)?;
         let wanted = MIGRATIONS.last().map_or(0, |m| m.version);
         if newest.unwrap_or(0) < wanted {
-            return Err(Error::new(Kind::NotReady, "the store's schema is older than this service")
-                .hint("run `weir migrate`"));
+            return Err(Error::new(
+                Kind::NotReady,
+                "the store's schema is older than this service",
+            )
+            .hint("run `weir migrate`"));
         }
         Ok(())
     }
@@ -53,16 +56,36 @@ impl Store {
 
 pub(crate) async fn lock(connection: &mut PgConnection) -> Result<()> {
     // The wait may be as long as another instance's migration.
-    sqlx::query("set lock_timeout = '5min'").execute(&mut *connection).await.map_err(failed)?;
-    sqlx::query("set statement_timeout = '10min'").execute(&mut *connection).await.map_err(failed)?;
-    sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query("set lock_timeout = '5min'")
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    sqlx::query("set statement_timeout = '10min'")
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
 pub(crate) async fn unlock(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query("select pg_advisory_unlock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
-    sqlx::query("reset lock_timeout").execute(&mut *connection).await.map_err(failed)?;
-    sqlx::query("reset statement_timeout").execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query("select pg_advisory_unlock($1)")
+        .bind(LOCK)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    sqlx::query("reset lock_timeout")
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    sqlx::query("reset statement_timeout")
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -81,16 +104,30 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
             .map_err(failed)?;
     for migration in MIGRATIONS {
         let checksum = digest::digest(&digest::SHA256, migration.sql.as_bytes());
-        match applied.iter().find(|(version, _)| *version == migration.version) {
+        match applied
+            .iter()
+            .find(|(version, _)| *version == migration.version)
+        {
             Some((_, known)) if known == checksum.as_ref() => continue,
             Some(_) => {
-                return Err(Error::new(Kind::NotReady, format!("migration {} of the store is not the one of this binary", migration.version))
-                    .hint("a released migration was changed; use the release the store was made with"));
+                return Err(Error::new(
+                    Kind::NotReady,
+                    format!(
+                        "migration {} of the store is not the one of this binary",
+                        migration.version
+                    ),
+                )
+                .hint(
+                    "a released migration was changed; use the release the store was made with",
+                ));
             }
             None => {}
         }
         let mut transaction = connection.begin().await.map_err(failed)?;
-        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(failed)?;
+        sqlx::raw_sql(migration.sql)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
         sqlx::query("insert into weir_migrations (version, name, checksum) values ($1, $2, $3)")
             .bind(migration.version)
             .bind(migration.name)
@@ -99,7 +136,11 @@ async fn apply(connection: &mut PgConnection) -> Result<()> {
             .await
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        tracing::info!(version = migration.version, name = migration.name, "store migrated");
+        tracing::info!(
+            version = migration.version,
+            name = migration.name,
+            "store migrated"
+        );
     }
     Ok(())
 }

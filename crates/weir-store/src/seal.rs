@@ -57,7 +57,8 @@ async fn match_keys(
     };
     let proves = |id: &[u8], check: &[u8]| {
         let id: Option<[u8; 8]> = id.try_into().ok();
-        id.and_then(|id| ring.check_value(KeyId(id))).is_some_and(|value| value == check)
+        id.and_then(|id| ring.check_value(KeyId(id)))
+            .is_some_and(|value| value == check)
     };
     // One of several keys is enough to start: during a rotation the ring holds
     // the new key before the store has seen it.
@@ -65,13 +66,17 @@ async fn match_keys(
         return Ok((Seal::Sealed, None));
     }
     for id in ring.ids() {
-        let Some(check) = ring.check_value(id) else { continue };
-        sqlx::query("insert into master_keys (id, check_value) values ($1, $2) on conflict do nothing")
-            .bind(&id.0[..])
-            .bind(&check[..])
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+        let Some(check) = ring.check_value(id) else {
+            continue;
+        };
+        sqlx::query(
+            "insert into master_keys (id, check_value) values ($1, $2) on conflict do nothing",
+        )
+        .bind(&id.0[..])
+        .bind(&check[..])
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
     }
     Ok((Seal::Open { generated }, Some(ring)))
 }

@@ -17,12 +17,13 @@ impl Store {
 
     /// Sets a fact if it is not set; says whether it was set now.
     pub async fn set_setting_once(&self, key: &str, value: Value) -> Result<bool> {
-        let done = sqlx::query("insert into settings (key, value) values ($1, $2) on conflict do nothing")
-            .bind(key)
-            .bind(value)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
+        let done =
+            sqlx::query("insert into settings (key, value) values ($1, $2) on conflict do nothing")
+                .bind(key)
+                .bind(value)
+                .execute(&self.pool)
+                .await
+                .map_err(failed)?;
         Ok(done.rows_affected() == 1)
     }
 }

@@ -141,7 +141,11 @@ fn select(ending: &'static str) -> AssertSqlSafe<String> {
 impl Store {
     /// Registers a source and seals its secrets.
     pub async fn create_source(&self, new: NewSource) -> Result<SourceRow> {
-        let ring = if new.secrets.is_empty() { None } else { Some(self.ring()?) };
+        let ring = if new.secrets.is_empty() {
+            None
+        } else {
+            Some(self.ring()?)
+        };
         let store = self.clone();
         self.detached(async move {
             let mut transaction = store.pool.begin().await.map_err(failed)?;
@@ -163,8 +167,11 @@ impl Store {
 
     /// A page of sources, by name.
     pub async fn list_sources(&self, filter: &SourceFilter) -> Result<Page<SourceRow>> {
-        let labels: BTreeMap<&str, &str> =
-            filter.label.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let labels: BTreeMap<&str, &str> = filter
+            .label
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         let mut items: Vec<SourceRow> = sqlx::query_as(select(
             "where ($1::text is null or s.connector = $1) and s.labels @> $2 \
              and ($3::text is null or strpos(lower(s.name), lower($3)) > 0) \
@@ -180,12 +187,19 @@ impl Store {
         .map_err(failed)?;
         let more = items.len() > filter.limit;
         items.truncate(filter.limit);
-        let next = more.then(|| items.last().map(|row| row.name.clone())).flatten();
+        let next = more
+            .then(|| items.last().map(|row| row.name.clone()))
+            .flatten();
         Ok(Page { items, next })
     }
 
     /// Changes a source, if it still has `expected` version.
-    pub async fn update_source(&self, id: Uuid, expected: Option<i64>, change: SourceChange) -> Result<SourceRow> {
+    pub async fn update_source(
+        &self,
+        id: Uuid,
+        expected: Option<i64>,
+        change: SourceChange,
+    ) -> Result<SourceRow> {
         let ring = match &change.secrets {
             Some(secrets) if !secrets.is_empty() => Some(self.ring()?),
             _ => None,
@@ -226,13 +240,14 @@ impl Store {
         let Some(credential) = row.credential_id else {
             return Ok(Vec::new());
         };
-        let sealed: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("select field, sealed from credential_fields where credential_id = $1 and version = $2")
-                .bind(credential)
-                .bind(row.secret_version)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
+        let sealed: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "select field, sealed from credential_fields where credential_id = $1 and version = $2",
+        )
+        .bind(credential)
+        .bind(row.secret_version)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
         if sealed.is_empty() {
             return Ok(Vec::new());
         }
@@ -257,10 +272,19 @@ impl Store {
 }
 
 fn owner(credential: Uuid, version: i32, field: &str) -> Owner<'_> {
-    Owner { kind: "credential", id: credential, version, field }
+    Owner {
+        kind: "credential",
+        id: credential,
+        version,
+        field,
+    }
 }
 
-async fn insert(connection: &mut PgConnection, new: NewSource, ring: Option<KeyRing>) -> Result<SourceRow> {
+async fn insert(
+    connection: &mut PgConnection,
+    new: NewSource,
+    ring: Option<KeyRing>,
+) -> Result<SourceRow> {
     let credential = match &ring {
         Some(ring) => Some(new_credential(connection, new.id, &new.secrets, ring).await?),
         None => None,
@@ -370,7 +394,9 @@ async fn new_secrets(
         return Ok(credential);
     };
     let Some(credential) = credential else {
-        return new_credential(connection, source, secrets, &ring).await.map(Some);
+        return new_credential(connection, source, secrets, &ring)
+            .await
+            .map(Some);
     };
     let version = next_version(connection, credential).await?;
     seal_fields(connection, credential, version, secrets, &ring).await?;
@@ -391,23 +417,35 @@ async fn next_version(connection: &mut PgConnection, credential: Uuid) -> Result
 }
 
 /// Locks the source's row and compares its version; gives its credential.
-async fn held(connection: &mut PgConnection, id: Uuid, expected: Option<i64>) -> Result<Option<Uuid>> {
+async fn held(
+    connection: &mut PgConnection,
+    id: Uuid,
+    expected: Option<i64>,
+) -> Result<Option<Uuid>> {
     let row: Option<(i64, Option<Uuid>)> =
         sqlx::query_as("select version, credential_id from sources where id = $1 for update")
             .bind(id)
             .fetch_optional(&mut *connection)
             .await
             .map_err(failed)?;
-    let (version, credential) = row.ok_or_else(|| Error::new(Kind::NotFound, "the source is gone"))?;
+    let (version, credential) =
+        row.ok_or_else(|| Error::new(Kind::NotFound, "the source is gone"))?;
     if expected.is_some_and(|expected| expected != version) {
-        return Err(Error::new(Kind::PreconditionFailed, "the source changed in the meantime")
-            .hint("GET it again and repeat the change with its new ETag"));
+        return Err(Error::new(
+            Kind::PreconditionFailed,
+            "the source changed in the meantime",
+        )
+        .hint("GET it again and repeat the change with its new ETag"));
     }
     Ok(credential)
 }
 
 async fn read(connection: &mut PgConnection, id: Uuid) -> Result<SourceRow> {
-    sqlx::query_as(select("where s.id = $1")).bind(id).fetch_one(connection).await.map_err(failed)
+    sqlx::query_as(select("where s.id = $1"))
+        .bind(id)
+        .fetch_one(connection)
+        .await
+        .map_err(failed)
 }
 
 fn name_taken(error: sqlx::Error, name: &str) -> Error {

@@ -63,8 +63,12 @@ impl KeyRing {
     /// changed, or sealed for somebody else.
     pub fn open(&self, owner: &Owner<'_>, envelope: &[u8]) -> Result<Secret> {
         let (master, data_key) = self.unwrap_key(owner, envelope)?;
-        let value = decrypt(&cipher(&data_key)?, &owner.associated(None), &envelope[WRAPPED.end..])
-            .map_err(|Unspecified| does_not_open(owner, master.id))?;
+        let value = decrypt(
+            &cipher(&data_key)?,
+            &owner.associated(None),
+            &envelope[WRAPPED.end..],
+        )
+        .map_err(|Unspecified| does_not_open(owner, master.id))?;
         let text = std::str::from_utf8(&value).map_err(|_| does_not_open(owner, master.id))?;
         Ok(Secret::new(text))
     }
@@ -88,7 +92,12 @@ impl KeyRing {
         randomness(&mut data_key[..])?;
         let mut envelope = self.head(owner, &data_key, randomness)?;
         let value = secret.expose().as_bytes();
-        let sealed = encrypt(&cipher(&data_key)?, &owner.associated(None), value, randomness)?;
+        let sealed = encrypt(
+            &cipher(&data_key)?,
+            &owner.associated(None),
+            value,
+            randomness,
+        )?;
         envelope.extend_from_slice(&sealed);
         Ok(envelope)
     }
@@ -170,14 +179,19 @@ fn decrypt(
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE).ok_or(Unspecified)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce)?;
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let length = key.open_in_place(nonce, Aad::from(associated), &mut buffer)?.len();
+    let length = key
+        .open_in_place(nonce, Aad::from(associated), &mut buffer)?
+        .len();
     buffer.truncate(length);
     Ok(buffer)
 }
 
 fn unknown_key(id: KeyId) -> Error {
-    Error::new(Kind::Sealed, format!("sealed under master key {id}, which this instance does not have"))
-        .hint("start the service with the master key its store was made with, beside any newer one")
+    Error::new(
+        Kind::Sealed,
+        format!("sealed under master key {id}, which this instance does not have"),
+    )
+    .hint("start the service with the master key its store was made with, beside any newer one")
 }
 
 fn does_not_open(owner: &Owner<'_>, key: KeyId) -> Error {

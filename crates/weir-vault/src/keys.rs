@@ -4,8 +4,8 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{hkdf, rand};
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use weir_core::{Error, Kind, Result, Secret};
 use zeroize::Zeroizing;
 
@@ -49,7 +49,12 @@ impl MasterKey {
         derive(&root, b"weir/v1/id", &mut id)?;
         derive(&root, b"weir/v1/check", &mut check)?;
         derive(&root, b"weir/v1/wrap", &mut wrap[..])?;
-        Ok(MasterKey { id: KeyId(id), material, wrap, check })
+        Ok(MasterKey {
+            id: KeyId(id),
+            material,
+            wrap,
+            check,
+        })
     }
 
     /// The key that wraps data keys.
@@ -162,18 +167,23 @@ impl std::fmt::Debug for KeyRing {
 
 /// Base64 with or without padding.
 fn engine() -> GeneralPurpose {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     GeneralPurpose::new(&base64::alphabet::STANDARD, config)
 }
 
 fn decode(part: &str, place: usize) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
     // URL-safe base64 is taken too: the alphabets differ in two signs only.
     let standard = Zeroizing::new(part.replace('-', "+").replace('_', "/"));
-    let bytes = engine().decode(standard.as_bytes()).map(Zeroizing::new).map_err(|_| {
-        invalid(format!("master key {place} is not base64")).hint(MAKE_ONE)
-    })?;
+    let bytes = engine()
+        .decode(standard.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| invalid(format!("master key {place} is not base64")).hint(MAKE_ONE))?;
     if bytes.len() != KEY_BYTES {
-        let text = format!("master key {place} has {} bytes, it needs {KEY_BYTES}", bytes.len());
+        let text = format!(
+            "master key {place} has {} bytes, it needs {KEY_BYTES}",
+            bytes.len()
+        );
         return Err(invalid(text).hint(MAKE_ONE));
     }
     if bytes.iter().all(|byte| *byte == bytes[0]) {

@@ -37,11 +37,17 @@ fn the_test_vector_holds() {
     let ring = ring(FIXED_KEY);
     let secret = Secret::new("correct horse battery staple");
     let envelope = ring.seal_with(&OWNER, &secret, &mut counted).unwrap();
-    assert_eq!(ring.primary().to_string(), include_str!("vector/key-id.txt").trim());
+    assert_eq!(
+        ring.primary().to_string(),
+        include_str!("vector/key-id.txt").trim()
+    );
     let check = ring.check_value(ring.primary()).unwrap();
     assert_eq!(hex(&check), include_str!("vector/check-value.txt").trim());
     assert_eq!(hex(&envelope), include_str!("vector/envelope.txt").trim());
-    assert_eq!(ring.open(&OWNER, &envelope).unwrap().expose(), secret.expose());
+    assert_eq!(
+        ring.open(&OWNER, &envelope).unwrap().expose(),
+        secret.expose()
+    );
 }
 
 #[test]
@@ -52,8 +58,14 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..8 {
             let mut changed = envelope.clone();
             changed[place] ^= 1 << bit;
-            assert!(ring.open(&OWNER, &changed).is_err(), "byte {place} bit {bit}");
-            assert!(ring.rewrap(&OWNER, &changed).is_err() || place >= 69, "byte {place} bit {bit}");
+            assert!(
+                ring.open(&OWNER, &changed).is_err(),
+                "byte {place} bit {bit}"
+            );
+            assert!(
+                ring.rewrap(&OWNER, &changed).is_err() || place >= 69,
+                "byte {place} bit {bit}"
+            );
         }
     }
 }
@@ -63,7 +75,10 @@ fn every_cut_is_noticed() {
     let ring = KeyRing::generate();
     let mut envelope = ring.seal(&OWNER, &Secret::new("secret")).unwrap();
     for length in 0..envelope.len() {
-        assert!(ring.open(&OWNER, &envelope[..length]).is_err(), "{length} bytes");
+        assert!(
+            ring.open(&OWNER, &envelope[..length]).is_err(),
+            "{length} bytes"
+        );
     }
     envelope.push(0);
     assert!(ring.open(&OWNER, &envelope).is_err());
@@ -74,11 +89,27 @@ fn opens_for_its_owner_only() {
     let ring = KeyRing::generate();
     let envelope = ring.seal(&OWNER, &Secret::new("p")).unwrap();
     let others = [
-        Owner { kind: "source", ..OWNER },
-        Owner { id: Uuid::from_u128(2), ..OWNER },
-        Owner { version: 2, ..OWNER },
-        Owner { field: "auth.passwor", ..OWNER },
-        Owner { kind: "credentialauth", field: ".password", ..OWNER },
+        Owner {
+            kind: "source",
+            ..OWNER
+        },
+        Owner {
+            id: Uuid::from_u128(2),
+            ..OWNER
+        },
+        Owner {
+            version: 2,
+            ..OWNER
+        },
+        Owner {
+            field: "auth.passwor",
+            ..OWNER
+        },
+        Owner {
+            kind: "credentialauth",
+            field: ".password",
+            ..OWNER
+        },
     ];
     for other in others {
         let error = ring.open(&other, &envelope).unwrap_err();
@@ -91,14 +122,21 @@ fn opens_for_its_owner_only() {
 fn rewrapping_keeps_the_value_and_changes_the_key() {
     let old = KeyRing::generate();
     let new = KeyRing::generate();
-    let both = ring(&format!("{}, {}", new.export().expose(), old.export().expose()));
+    let both = ring(&format!(
+        "{}, {}",
+        new.export().expose(),
+        old.export().expose()
+    ));
     let envelope = old.seal(&OWNER, &Secret::new("päss 🔑")).unwrap();
     let moved = both.rewrap(&OWNER, &envelope).unwrap();
     assert_eq!(moved[69..], envelope[69..]);
     assert_ne!(moved[..69], envelope[..69]);
     assert_eq!(new.open(&OWNER, &moved).unwrap().expose(), "päss 🔑");
     assert_eq!(old.open(&OWNER, &moved).unwrap_err().kind(), Kind::Sealed);
-    assert_eq!(new.open(&OWNER, &envelope).unwrap_err().kind(), Kind::Sealed);
+    assert_eq!(
+        new.open(&OWNER, &envelope).unwrap_err().kind(),
+        Kind::Sealed
+    );
     assert_eq!(both.open(&OWNER, &envelope).unwrap().expose(), "päss 🔑");
 }
 
@@ -126,7 +164,10 @@ fn bad_keys_are_told_apart() {
         (" , \n", "the master key is empty"),
         ("not base64!", "master key 1 is not base64"),
         ("c2hvcnQ=", "master key 1 has 5 bytes, it needs 32"),
-        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "master key 1 is one byte repeated"),
+        (
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "master key 1 is one byte repeated",
+        ),
     ];
     for (text, message) in cases {
         let error = KeyRing::parse(&Secret::new(text)).unwrap_err();
