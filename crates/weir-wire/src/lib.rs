@@ -1,1 +1,126 @@
-//! placeholder
+//! Rows on the wire: one negotiation, streamed bodies with back-pressure, and
+//! tails that tell the truth when a read fails after its first byte.
+
+mod body;
+mod compress;
+mod envelope;
+mod negotiate;
+mod produce;
+mod queue;
+mod respond;
+
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use weir_core::task::Compute;
+use weir_core::{BatchStream, Error};
+
+pub use envelope::{Envelope, preview_envelope};
+pub use negotiate::{FormatQuery, negotiate};
+pub use respond::{data_headers, respond};
+pub use weir_formats::{ArrowCodec, Format, Shape, unique_names};
+
+/// How rows leave, as negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowsOptions {
+    /// The format.
+    pub format: Format,
+    /// How rows look in JSON.
+    pub shape: Shape,
+    /// Integers beyond ±(2^53−1) and decimals become JSON strings.
+    pub js_safe: bool,
+    /// NDJSON ends with a line that says how it ended.
+    pub end_marker: bool,
+    /// Compression of Arrow buffers; never together with `content_encoding`.
+    pub arrow_compression: Option<ArrowCodec>,
+    /// Keep view and dictionary types of Arrow as they are.
+    pub arrow_modern: bool,
+    /// Compression of the whole body.
+    pub content_encoding: Option<ContentEncoding>,
+}
+
+impl RowsOptions {
+    /// Plain rows of `format`.
+    pub fn new(format: Format) -> Self {
+        RowsOptions {
+            format,
+            shape: Shape::Objects,
+            js_safe: false,
+            end_marker: false,
+            arrow_compression: None,
+            arrow_modern: false,
+            content_encoding: None,
+        }
+    }
+
+    /// The `Content-Type` of the answer.
+    pub fn content_type(&self) -> &'static str {
+        match (self.format, self.arrow_compression) {
+            (Format::Arrow, Some(ArrowCodec::Lz4)) => {
+                "application/vnd.apache.arrow.stream; codecs=lz4"
+            }
+            (Format::Arrow, Some(ArrowCodec::Zstd)) => {
+                "application/vnd.apache.arrow.stream; codecs=zstd"
+            }
+            (format, _) => format.media_type(),
+        }
+    }
+}
+
+/// Compression of a whole body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentEncoding {
+    /// `gzip`.
+    Gzip,
+    /// `zstd`.
+    Zstd,
+}
+
+impl ContentEncoding {
+    /// Its name in `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ContentEncoding::Gzip => "gzip",
+            ContentEncoding::Zstd => "zstd",
+        }
+    }
+}
+
+/// Rows to send.
+pub struct Rows {
+    /// Schema of every batch.
+    pub schema: SchemaRef,
+    /// The batches. They are polled on the compute runtime.
+    pub batches: BatchStream,
+}
+
+/// How rows are sent, and who hears of the end.
+pub struct Delivery {
+    /// Where decoding and encoding run.
+    pub compute: Compute,
+    /// How long the headers wait for the first batch. A failure within it is
+    /// an error of its own status; after it the answer starts all the same.
+    pub first_batch_wait: Duration,
+    /// Encoded bytes that may wait for the client. A larger chunk passes alone.
+    pub queue_bytes: usize,
+    /// Schema metadata of Arrow answers.
+    pub metadata: Vec<(String, String)>,
+    /// Renders an error as the caller would have read it, for `end_marker`.
+    pub problem: Box<dyn Fn(&Error) -> serde_json::Value + Send + Sync>,
+    /// Called once when the answer has ended, however it ended. Not called
+    /// when [`respond`] itself gives the error.
+    pub on_end: Box<dyn FnOnce(Outcome) + Send>,
+}
+
+/// How an answer ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Rows that were encoded.
+    pub rows: u64,
+    /// Bytes that were encoded, as they went on the wire.
+    pub bytes: u64,
+    /// Why it failed.
+    pub error: Option<Error>,
+    /// The caller went away before the end.
+    pub cancelled: bool,
+}

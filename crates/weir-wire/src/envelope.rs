@@ -1,0 +1,126 @@
+//! The JSON envelope of a preview.
+
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use axum::body::Body;
+use axum::response::Response;
+use weir_core::Result;
+use weir_core::types::{field_type_name, unique_names};
+use weir_formats::Shape;
+use weir_formats::json::{write_columns, write_rows, write_text};
+
+use crate::RowsOptions;
+use crate::compress::Compressor;
+use crate::respond::data_headers;
+
+/// A few rows with what is known about them.
+pub struct Envelope<'a> {
+    /// Schema of every batch.
+    pub schema: &'a SchemaRef,
+    /// The rows.
+    pub batches: &'a [RecordBatch],
+    /// There were more.
+    pub truncated: bool,
+    /// From the request to the answer.
+    pub elapsed: Duration,
+}
+
+/// The answer of a preview, its keys in their documented order.
+pub fn preview_envelope(envelope: &Envelope<'_>, options: &RowsOptions) -> Result<Response> {
+    let mut compressor = Compressor::new(options.content_encoding)?;
+    let body = envelope_bytes(envelope, options)?;
+    let mut chunks = compressor.push(vec![body.into()])?;
+    chunks.extend(compressor.finish()?);
+    let mut response = Response::new(Body::from(chunks.concat()));
+    *response.headers_mut() = data_headers(options);
+    Ok(response)
+}
+
+fn envelope_bytes(envelope: &Envelope<'_>, options: &RowsOptions) -> Result<Vec<u8>> {
+    let mut out = b"{\"columns\":".to_vec();
+    write_schema(envelope.schema, &mut out);
+    out.extend_from_slice(b",\n\"rows\":");
+    let (schema, batches) = (envelope.schema, envelope.batches);
+    if options.shape == Shape::Columns {
+        write_columns(schema, batches, options.js_safe, &mut out)?;
+    } else {
+        write_rows(schema, batches, options.shape, options.js_safe, &mut out)?;
+    }
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let tail = format!(
+        ",\n\"row_count\":{rows},\"truncated\":{},\"elapsed_ms\":{}}}\n",
+        envelope.truncated,
+        envelope.elapsed.as_micros() as f64 / 1e3,
+    );
+    out.extend_from_slice(tail.as_bytes());
+    Ok(out)
+}
+
+/// `[{"name": …, "type": …}, …]`.
+fn write_schema(schema: &SchemaRef, out: &mut Vec<u8>) {
+    let names = unique_names(schema.fields().iter().map(|field| field.name().as_str()));
+    out.push(b'[');
+    for (index, (field, name)) in schema.fields().iter().zip(&names).enumerate() {
+        out.extend_from_slice(if index > 0 {
+            b",{\"name\":"
+        } else {
+            b"{\"name\":"
+        });
+        write_text(name, out);
+        out.extend_from_slice(b",\"type\":");
+        write_text(&field_type_name(field), out);
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Format;
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
+
+    fn shown(shape: Shape) -> String {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int64, true),
+            Field::new("a", DataType::Utf8, true),
+        ]));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![Some(1), None])),
+            Arc::new(StringArray::from(vec![None, Some("x")])),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        let envelope = Envelope {
+            schema: &schema,
+            batches: &[batch],
+            truncated: true,
+            elapsed: Duration::from_micros(1_500),
+        };
+        let options = RowsOptions {
+            shape,
+            ..RowsOptions::new(Format::Json)
+        };
+        String::from_utf8(envelope_bytes(&envelope, &options).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn keys_come_in_their_order_and_names_are_unique() {
+        let head = "{\"columns\":[{\"name\":\"a\",\"type\":\"int64\"},{\"name\":\"a_2\",\"type\":\"string\"}],\n\"rows\":";
+        let tail = ",\n\"row_count\":2,\"truncated\":true,\"elapsed_ms\":1.5}\n";
+        let rows = [
+            (
+                Shape::Objects,
+                "[{\"a\":1,\"a_2\":null},\n{\"a\":null,\"a_2\":\"x\"}]",
+            ),
+            (Shape::Arrays, "[[1,null],\n[null,\"x\"]]"),
+            (Shape::Columns, "{\"a\":[1,null],\"a_2\":[null,\"x\"]}"),
+        ];
+        for (shape, rows) in rows {
+            assert_eq!(shown(shape), format!("{head}{rows}{tail}"));
+        }
+    }
+}

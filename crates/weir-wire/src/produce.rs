@@ -1,0 +1,193 @@
+//! The compute task of an answer: batches in, encoded chunks out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::Array;
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use weir_core::{BatchStream, Error, Result};
+use weir_formats::{Encoder, Output};
+
+use crate::Outcome;
+use crate::compress::Compressor;
+use crate::queue::{Gone, Item, Sender};
+
+/// Batches above this are encoded in parts, so that a chunk stays small.
+const BATCH_BYTES: usize = 4 << 20;
+
+type OnEnd = Box<dyn FnOnce(Outcome) + Send>;
+
+/// What was sent so far, and who hears of the end: once.
+pub(crate) struct Ledger {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    on_end: Mutex<Option<OnEnd>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(on_end: OnEnd) -> Arc<Self> {
+        Arc::new(Ledger {
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            on_end: Mutex::new(Some(on_end)),
+        })
+    }
+
+    /// The answer has ended; only the first call counts.
+    pub(crate) fn close(&self, error: Option<Error>, cancelled: bool) {
+        let on_end = self.on_end.lock().take();
+        if let Some(on_end) = on_end {
+            on_end(Outcome {
+                rows: self.rows.load(Ordering::Relaxed),
+                bytes: self.bytes.load(Ordering::Relaxed),
+                error,
+                cancelled,
+            });
+        }
+    }
+
+    /// The caller of `respond` gets the error; nobody else needs to hear.
+    pub(crate) fn forget(&self) {
+        self.on_end.lock().take();
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Nobody said how it ended: both sides were dropped half way.
+        self.close(None, true);
+    }
+}
+
+/// How a failed read ended.
+enum Stop {
+    Failed(Error),
+    Gone,
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Stop::Gone
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// Everything the task needs.
+pub(crate) struct Producer {
+    pub(crate) batches: BatchStream,
+    pub(crate) encoder: Box<dyn Encoder>,
+    pub(crate) compressor: Compressor,
+    pub(crate) sender: Sender,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) problem: Problem,
+    /// Answered with the error when it fails before headers have left.
+    pub(crate) early: Option<oneshot::Sender<Error>>,
+}
+
+type Problem = Box<dyn Fn(&Error) -> serde_json::Value + Send + Sync>;
+
+impl Producer {
+    pub(crate) async fn run(mut self) {
+        match self.stream().await {
+            // The body closes the ledger once the client has taken the end.
+            Ok(()) => {}
+            Err(Stop::Gone) => self.ledger.close(None, true),
+            Err(Stop::Failed(error)) => self.fail(error).await,
+        }
+    }
+
+    async fn stream(&mut self) -> Result<(), Stop> {
+        let mut out = Output::default();
+        // The first batch decides whether this is an answer or an error, so
+        // nothing is sent before it.
+        let mut next = self.batches.next().await.transpose()?;
+        self.encoder.start(&mut out)?;
+        while let Some(batch) = next {
+            self.batch(batch, &mut out).await?;
+            next = self.batches.next().await.transpose()?;
+        }
+        self.encoder.finish(&mut out)?;
+        self.send(&mut out).await?;
+        let compressor = std::mem::replace(&mut self.compressor, Compressor::Plain);
+        for chunk in compressor.finish()? {
+            self.chunk(chunk).await?;
+        }
+        Ok(self.sender.end(Item::End).await?)
+    }
+
+    async fn batch(&mut self, batch: RecordBatch, out: &mut Output) -> Result<(), Stop> {
+        let rows = batch.num_rows();
+        let parts = bytes_of(&batch).div_ceil(BATCH_BYTES).clamp(1, rows.max(1));
+        let step = rows.div_ceil(parts).max(1);
+        for start in (0..rows).step_by(step) {
+            let part = batch.slice(start, step.min(rows - start));
+            self.encoder.batch(&part, out)?;
+            self.ledger
+                .rows
+                .fetch_add(part.num_rows() as u64, Ordering::Relaxed);
+            self.send(out).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, out: &mut Output) -> Result<(), Stop> {
+        for chunk in self.compressor.push(out.take())? {
+            self.chunk(chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Stop> {
+        self.early = None;
+        self.ledger
+            .bytes
+            .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        Ok(self.sender.chunk(chunk).await?)
+    }
+
+    async fn fail(&mut self, error: Error) {
+        let Some(error) = self.tell_early(error) else {
+            return;
+        };
+        let problem = (self.problem)(&error);
+        let mut out = Output::default();
+        self.encoder.fail(&problem, &mut out);
+        let tail = self.send(&mut out).await;
+        self.ledger.close(Some(error), false);
+        if tail.is_ok() {
+            // Whoever is gone by now needs no word of it.
+            let _gone = self.sender.end(Item::Failed).await;
+        }
+    }
+
+    /// Hands the error to `respond` while that still waits; else gives it back.
+    fn tell_early(&mut self, error: Error) -> Option<Error> {
+        let Some(early) = self.early.take() else {
+            return Some(error);
+        };
+        let unsent = early.send(error).err();
+        if unsent.is_none() {
+            self.ledger.forget();
+        }
+        unsent
+    }
+}
+
+/// What the rows of `batch` take, without what lies around a slice.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let size = |column: &dyn Array| {
+        column
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(|column| size(column)).sum()
+}

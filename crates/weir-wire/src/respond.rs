@@ -1,0 +1,106 @@
+//! The answer itself.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::oneshot;
+use weir_core::{Error, Result};
+use weir_formats::{EncodeOptions, Format, Shape, encoder};
+
+use crate::body::{RowsBody, panicked};
+use crate::compress::Compressor;
+use crate::produce::{Ledger, Producer};
+use crate::queue::{Item, Receiver, queue};
+use crate::{Delivery, Rows, RowsOptions};
+
+/// Streams `rows`. Headers wait for the first batch or the end, at most
+/// [`Delivery::first_batch_wait`], so that an early failure is an error here.
+pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Result<Response> {
+    if options.format == Format::Json && options.shape == Shape::Columns {
+        return Err(
+            Error::invalid("?shape", "`shape=columns` goes with previews only")
+                .hint("a stream of rows takes shape=objects or shape=arrays"),
+        );
+    }
+    let encode = EncodeOptions {
+        shape: options.shape,
+        js_safe: options.js_safe,
+        end_marker: options.end_marker,
+        arrow_compression: options.arrow_compression,
+        arrow_modern: options.arrow_modern,
+        metadata: delivery.metadata,
+    };
+    let encoder = encoder(options.format, &rows.schema, &encode)?;
+    let compressor = Compressor::new(options.content_encoding)?;
+    let ledger = Ledger::new(delivery.on_end);
+    let (sender, mut receiver) = queue(delivery.queue_bytes);
+    let (early, refused) = oneshot::channel();
+    let producer = Producer {
+        batches: rows.batches,
+        encoder,
+        compressor,
+        sender,
+        ledger: Arc::clone(&ledger),
+        problem: delivery.problem,
+        early: Some(early),
+    };
+    let task = delivery.compute.spawn(producer.run());
+    let first = match first(&mut receiver, refused, delivery.first_batch_wait).await {
+        Ok(first) => first,
+        Err(error) => {
+            ledger.forget();
+            return Err(error);
+        }
+    };
+    let body = RowsBody {
+        receiver,
+        task: Some(task),
+        ledger,
+        first,
+        abort: None,
+        held: None,
+        is_done: false,
+    };
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = data_headers(&options);
+    Ok(response)
+}
+
+/// What comes first; `None` when nothing came in time.
+async fn first(
+    receiver: &mut Receiver,
+    mut refused: oneshot::Receiver<Error>,
+    wait: std::time::Duration,
+) -> Result<Option<Item>> {
+    tokio::select! {
+        biased;
+        Ok(error) = &mut refused => Err(error),
+        item = receiver.recv() => item.map(Some).ok_or_else(panicked),
+        () = tokio::time::sleep(wait) => {
+            refused.close();
+            // The error may have been handed over at that very moment.
+            refused.try_recv().map_or(Ok(None), Err)
+        }
+    }
+}
+
+/// The headers of every answer with rows.
+pub fn data_headers(options: &RowsOptions) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let fixed = HeaderValue::from_static;
+    headers.insert(CONTENT_TYPE, fixed(options.content_type()));
+    headers.insert("weir-format", fixed(options.format.suffix()));
+    headers.insert(VARY, fixed("Accept, Accept-Encoding, Authorization"));
+    headers.insert(CACHE_CONTROL, fixed("no-store"));
+    headers.insert(ACCEPT_RANGES, fixed("none"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    if let Some(encoding) = options.content_encoding {
+        headers.insert(CONTENT_ENCODING, fixed(encoding.name()));
+    }
+    headers
+}
