@@ -56,13 +56,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        decode_query(parts.uri.query().unwrap_or_default())
+        config::decode_query(parts.uri.query().unwrap_or_default())
             .map(Query)
             .map_err(ApiError)
     }
-}
-
-/// Decodes a query string; the fields of errors are parameters.
-pub fn decode_query<T: DeserializeOwned>(query: &str) -> weir_core::Result<T> {
-    config::decode_query(query)
 }

@@ -97,7 +97,7 @@ fn add_row_operations(document: &mut Value) {
 fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str>) -> Value {
     let shown = format.unwrap_or(Format::Json);
     let name = match format {
-        Some(format) => format!(" as {}", format.title()),
+        Some(format) => format!(" as {}", title(format)),
         None => String::new(),
     };
     let (verb, doing) = match what {
@@ -144,6 +144,14 @@ fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str
         json!({ "200": { "description": "The rows", "headers": headers, "content": content } }),
     );
     Value::Object(operation)
+}
+
+fn title(format: Format) -> &'static str {
+    match format {
+        Format::Json => "JSON",
+        Format::Ndjson => "NDJSON",
+        Format::Arrow => "an Arrow stream",
+    }
 }
 
 fn reference(schema: &str) -> Value {

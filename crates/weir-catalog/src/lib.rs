@@ -4,5 +4,5 @@ use weir_core::Registry;
 
 /// Every connector, by kind.
 pub fn registry() -> Registry {
-    Registry::new([connect_sample::entry()])
+    Registry::new([connect_sample::entry(), connect_sql::postgres::entry()])
 }

@@ -1,2 +1,80 @@
-//! placeholder
-fn main() {}
+//! The `weir` binary: settings, wiring, telemetry, shutdown.
+
+mod files;
+mod serve;
+mod settings;
+mod telemetry;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use settings::Settings;
+use weir_api::system::ConnectorView;
+
+/// Any data source over plain REST, streamed as JSON or Arrow.
+#[derive(Parser)]
+#[command(name = "weir", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service (also when no command is given)
+    Serve(Settings),
+    /// Bring the store's schema up to date and exit
+    Migrate(Settings),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the catalogue of connectors as JSON
+    Connectors,
+}
+
+fn main() -> std::process::ExitCode {
+    // With two providers compiled in, rustls refuses to guess.
+    weir_net::install_crypto();
+    match run(Cli::parse()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let command = match cli.command {
+        Some(command) => command,
+        None => Command::Serve(settings::bare()?),
+    };
+    match command {
+        Command::Serve(settings) => {
+            let settings = settings.complete()?;
+            telemetry::install(&settings)?;
+            serve::serve(&settings)
+        }
+        Command::Migrate(settings) => {
+            let settings = settings.complete()?;
+            telemetry::install(&settings)?;
+            serve::migrate(&settings)
+        }
+        Command::Openapi => print(&weir_api::openapi::text()),
+        Command::Connectors => {
+            let registry = weir_catalog::registry();
+            let all: Vec<ConnectorView> = registry
+                .iter()
+                .map(|c| ConnectorView::of(c.as_ref()))
+                .collect();
+            print(&format!("{}\n", serde_json::to_string_pretty(&all)?))
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away is not a failure.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}

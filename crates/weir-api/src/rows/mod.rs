@@ -8,123 +8,120 @@ mod request;
 
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodRouter, get, post};
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, LINK};
-use http::{HeaderMap, HeaderValue, Method};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_core::{Error, PushDown, Read, Result, Target};
+use weir_core::{Error, Kind, PushDown, Read, Result, Target, config};
 use weir_engine::Answer;
 use weir_store::SourceRow;
 use weir_wire::{Delivery, Format, FormatQuery, Outcome, Rows, RowsOptions, negotiate, respond};
 
 use crate::auth::Reader;
 use crate::extract::Json;
-use crate::problem::ApiResult;
+use crate::problem::{ApiError, ApiResult, Problem};
+use crate::request::RequestId;
 use crate::sources::find;
 use crate::state::App;
 pub use preview::PreviewAnswer;
-pub use request::{LoadQuery, LoadRequest, NullsAt, OrderBy, PreviewRequest};
+pub use request::{LoadQuery, LoadRequest, PreviewRequest};
 
 /// Formats with a path of their own.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Ndjson, Format::Arrow];
 
+/// What every request for rows has, beside its body.
+struct Call {
+    app: App,
+    source: String,
+    query: String,
+    method: Method,
+    headers: HeaderMap,
+    request_id: String,
+}
+
+impl FromRequestParts<App> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        Reader::from_request_parts(parts, app).await?;
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let Path(source) =
+            path.map_err(|_| Error::new(Kind::Malformed, "the path is not valid UTF-8"))?;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Call {
+            app: app.clone(),
+            source,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+            request_id: request_id.unwrap_or_default(),
+        })
+    }
+}
+
 /// `POST …/preview` for one format, or negotiated.
 pub fn preview_route(format: Option<Format>) -> MethodRouter<App> {
-    let handler = move |state: State<App>,
-                        reader: Reader,
-                        path: Path<String>,
-                        query: RawQuery,
-                        headers: HeaderMap,
-                        body: Json<PreviewRequest>| {
-        preview::preview(format, state, reader, path, query, headers, body)
-    };
-    on(MethodFilter::POST, handler)
+    post(move |call: Call, body: Json<PreviewRequest>| preview::preview(format, call, body))
 }
 
 /// `POST …/load` and `GET …/load` for one format, or negotiated.
 pub fn load_route(format: Option<Format>) -> MethodRouter<App> {
-    let by_get = move |state: State<App>,
-                       reader: Reader,
-                       path: Path<String>,
-                       query: RawQuery,
-                       method: Method,
-                       headers: HeaderMap| {
-        load_by_get(format, state, reader, path, query, method, headers)
-    };
-    let by_post = move |state: State<App>,
-                        reader: Reader,
-                        path: Path<String>,
-                        query: RawQuery,
-                        headers: HeaderMap,
-                        body: Json<LoadRequest>| {
-        load_by_post(format, state, reader, path, query, headers, body)
-    };
-    get(by_get).post(by_post)
+    get(move |call: Call| load_by_get(format, call))
+        .post(move |call: Call, body: Json<LoadRequest>| load_by_post(format, call, body))
 }
 
 fn format_options(format: Option<Format>, query: &str, headers: &HeaderMap) -> Result<RowsOptions> {
-    let wanted: FormatQuery = crate::extract::decode_query(query)?;
+    let wanted: FormatQuery = config::decode_query(query)?;
     negotiate(format, &wanted, headers)
 }
 
-async fn load_by_get(
-    format: Option<Format>,
-    State(app): State<App>,
-    _: Reader,
-    Path(source): Path<String>,
-    RawQuery(query): RawQuery,
-    method: Method,
-    headers: HeaderMap,
-) -> ApiResult<Response> {
-    let query = query.unwrap_or_default();
-    let parts = request::split_query(&query);
-    let options = format_options(format, &parts.format, &headers)?;
-    let asked: LoadQuery = crate::extract::decode_query(&parts.rest)?;
-    let row = find(&app, &source).await?;
+async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> {
+    let parts = request::split_query(&call.query);
+    let options = format_options(format, &parts.format, &call.headers)?;
+    let asked: LoadQuery = config::decode_query(&parts.rest)?;
+    let row = find(&call.app, &call.source).await?;
     let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
     let read = asked.read(parts.params)?;
-    if method == Method::HEAD {
+    if call.method == Method::HEAD {
         return Ok(head(&options));
     }
-    load(
-        &app,
-        &row,
+    Load {
+        call,
+        row,
         read,
         options,
         timeout_ms,
         dry_run,
-        run_id(&headers)?,
-    )
+    }
+    .run()
     .await
 }
 
 async fn load_by_post(
     format: Option<Format>,
-    State(app): State<App>,
-    _: Reader,
-    Path(source): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    call: Call,
     Json(asked): Json<LoadRequest>,
 ) -> ApiResult<Response> {
-    let parts = request::split_query(&query.unwrap_or_default());
+    let parts = request::split_query(&call.query);
     // Whatever is not about the format belongs into the body.
-    let _: Nothing = crate::extract::decode_query(&parts.rest)?;
-    let options = format_options(format, &parts.format, &headers)?;
-    let row = find(&app, &source).await?;
+    let _: Nothing = config::decode_query(&parts.rest)?;
+    let options = format_options(format, &parts.format, &call.headers)?;
+    let row = find(&call.app, &call.source).await?;
     let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
-    load(
-        &app,
-        &row,
-        asked.read()?,
+    let read = asked.read()?;
+    Load {
+        call,
+        row,
+        read,
         options,
         timeout_ms,
         dry_run,
-        run_id(&headers)?,
-    )
+    }
+    .run()
     .await
 }
 
@@ -178,68 +175,89 @@ async fn answer(
         .await?
 }
 
-async fn load(
-    app: &App,
-    row: &SourceRow,
+/// A load, understood.
+struct Load {
+    call: Call,
+    row: SourceRow,
     read: Read,
     options: RowsOptions,
     timeout_ms: Option<u64>,
     dry_run: bool,
-    run: uuid::Uuid,
-) -> ApiResult<Response> {
-    let limit = Duration::from_millis(timeout_ms.unwrap_or(app.limits.load_ms).max(1));
-    let ctx = app.context(limit);
-    let stop = ctx.cancel.clone().drop_guard();
-    let start = Instant::now();
-    let answer = answer(app, row, &read, &ctx).await?;
-    if dry_run {
-        return Ok(axum::Json(DryRun::of(&answer, &read)).into_response());
-    }
-    let prepared = start.elapsed();
-    let rows = Rows {
-        schema: answer.schema,
-        batches: answer.stream,
-    };
-    let mut response = respond(rows, options, delivery(app, row, run)).await?;
-    // From here on the body's own drop stops the query.
-    stop.disarm();
-    let waited = start.elapsed();
-    data_headers(&mut response, row, &read, run);
-    let timing = format!(
-        "prepare;dur={:.1}, first_batch;dur={:.1}",
-        prepared.as_secs_f64() * 1e3,
-        waited.saturating_sub(prepared).as_secs_f64() * 1e3
-    );
-    if let Ok(value) = HeaderValue::from_str(&timing) {
-        response.headers_mut().insert("server-timing", value);
-    }
-    Ok(response)
 }
 
-fn delivery(app: &App, row: &SourceRow, run: uuid::Uuid) -> Delivery {
+impl Load {
+    async fn run(self) -> ApiResult<Response> {
+        let app = &self.call.app;
+        let run = run_id(&self.call.headers)?;
+        let limit = self.timeout_ms.unwrap_or(app.limits.load_ms).max(1);
+        let ctx = app.context(Duration::from_millis(limit));
+        let stop = ctx.cancel.clone().drop_guard();
+        let start = Instant::now();
+        let answer = answer(app, &self.row, &self.read, &ctx).await?;
+        if self.dry_run {
+            return Ok(axum::Json(DryRun::of(&answer, &self.read)).into_response());
+        }
+        let prepared = start.elapsed();
+        let rows = Rows {
+            schema: answer.schema,
+            batches: answer.stream,
+        };
+        let mut response =
+            respond(rows, self.options, delivery(&self.call, &self.row, run)).await?;
+        // From here on the body's own drop stops the query.
+        stop.disarm();
+        data_headers(&mut response, &self.row, &self.read, run);
+        let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
+        response
+            .headers_mut()
+            .extend(timing.map(|value| (SERVER_TIMING, value)));
+        Ok(response)
+    }
+}
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+fn server_timing(prepare: Duration, first_batch: Duration) -> Option<HeaderValue> {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let text = format!(
+        "prepare;dur={:.1}, first_batch;dur={:.1}",
+        millis(prepare),
+        millis(first_batch)
+    );
+    HeaderValue::from_str(&text).ok()
+}
+
+fn delivery(call: &Call, row: &SourceRow, run: uuid::Uuid) -> Delivery {
     let source = row.name.clone();
     let span = tracing::Span::current();
+    let request_id = call.request_id.clone();
+    let limits = &call.app.limits;
     Delivery {
-        compute: app.compute.clone(),
-        first_batch_wait: Duration::from_millis(app.limits.first_batch_ms),
-        queue_bytes: app.limits.queue_bytes,
+        compute: call.app.compute.clone(),
+        first_batch_wait: Duration::from_millis(limits.first_batch_ms),
+        queue_bytes: limits.queue_bytes,
         metadata: vec![
             ("weir.run_id".to_owned(), run.to_string()),
             ("weir.source".to_owned(), row.name.clone()),
         ],
-        on_end: Box::new(move |outcome: Outcome| {
-            let _in_request = span.enter();
-            let (rows, bytes) = (outcome.rows, outcome.bytes);
-            match outcome.error {
-                None if outcome.cancelled => {
-                    tracing::info!(%run, source, rows, bytes, "load cancelled by the caller")
-                }
-                None => tracing::info!(%run, source, rows, bytes, "load finished"),
-                Some(error) => {
-                    tracing::warn!(%run, source, rows, bytes, code = error.stable_code(), detail = error.log_detail(), "load failed: {error}")
-                }
-            }
+        problem: Box::new(move |error| {
+            serde_json::to_value(Problem::of(error, &request_id)).unwrap_or_default()
         }),
+        on_end: Box::new(move |outcome| span.in_scope(|| log_end(&outcome, run, &source))),
+    }
+}
+
+fn log_end(outcome: &Outcome, run: uuid::Uuid, source: &str) {
+    let (rows, bytes) = (outcome.rows, outcome.bytes);
+    match &outcome.error {
+        None if outcome.cancelled => {
+            tracing::info!(%run, source, rows, bytes, "load cancelled by the caller");
+        }
+        None => tracing::info!(%run, source, rows, bytes, "load finished"),
+        Some(error) => {
+            let (code, detail) = (error.stable_code(), error.log_detail());
+            tracing::warn!(%run, source, rows, bytes, code, detail, "load failed: {error}");
+        }
     }
 }
 

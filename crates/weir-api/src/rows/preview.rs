@@ -3,22 +3,19 @@
 use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
-use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_core::Result;
+use weir_core::{Result, config};
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::request::{PreviewRequest, split_query};
-use super::{Nothing, answer, data_headers, delivery, format_options, run_id};
-use crate::auth::Reader;
+use super::{Call, Nothing, answer, data_headers, delivery, format_options, run_id};
 use crate::extract::Json;
 use crate::problem::ApiResult;
 use crate::sources::find;
-use crate::state::App;
 
 /// A few rows, as JSON. With `shape=arrays` each row is a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,24 +35,21 @@ pub struct PreviewAnswer {
 
 pub(super) async fn preview(
     format: Option<Format>,
-    State(app): State<App>,
-    _: Reader,
-    Path(source): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    call: Call,
     Json(asked): Json<PreviewRequest>,
 ) -> ApiResult<Response> {
     let start = Instant::now();
-    let parts = split_query(&query.unwrap_or_default());
-    let _: Nothing = crate::extract::decode_query(&parts.rest)?;
-    let options = format_options(format, &parts.format, &headers)?;
-    let row = find(&app, &source).await?;
-    let run = run_id(&headers)?;
+    let app = &call.app;
+    let parts = split_query(&call.query);
+    let _: Nothing = config::decode_query(&parts.rest)?;
+    let options = format_options(format, &parts.format, &call.headers)?;
+    let row = find(app, &call.source).await?;
+    let run = run_id(&call.headers)?;
     let wanted = asked.limit;
     let read = asked.read(app.limits.preview_rows)?;
     let ctx = app.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
-    let answer = answer(&app, &row, &read, &ctx).await?;
+    let answer = answer(app, &row, &read, &ctx).await?;
     let schema = answer.schema.clone();
     let most_bytes = app.limits.preview_bytes;
     let taken = ctx
@@ -74,7 +68,12 @@ pub(super) async fn preview(
         )?
     } else {
         let batches = futures::stream::iter(taken.batches.into_iter().map(Ok)).boxed();
-        respond(Rows { schema, batches }, options, delivery(&app, &row, run)).await?
+        respond(
+            Rows { schema, batches },
+            options,
+            delivery(&call, &row, run),
+        )
+        .await?
     };
     data_headers(&mut response, &row, &read, run);
     let truncated = if taken.truncated { "true" } else { "false" };

@@ -20,7 +20,7 @@ use crate::extract::{Json, Query};
 use crate::problem::ApiResult;
 use crate::state::App;
 use crate::{etag, paging};
-pub use model::{LastTest, SourceCreate, SourcePage, SourcePatch, SourceView};
+pub use model::{SourceCreate, SourcePage, SourcePatch, SourceView};
 use model::{check_name, merge, split, split_path};
 
 /// Finds a source by id, name or `@kind.name`.

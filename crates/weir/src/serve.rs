@@ -1,0 +1,342 @@
+//! Wiring: the store, the keys, the routes; then serve until told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rand::TryRngCore;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use weir_api::state::{App, Limits, Parts};
+use weir_core::Secret;
+use weir_core::task::Compute;
+use weir_engine::{Engine, EngineLimits};
+use weir_net::{Dialer, Egress};
+use weir_store::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use weir_store::{NewApiKey, NewSource, Seal, Store, StoreOptions};
+use weir_vault::KeyRing;
+
+use crate::files::{make_data_dir, write_private};
+use crate::settings::Settings;
+
+/// Connections of one instance to its store.
+const STORE_CONNECTIONS: u32 = 10;
+
+/// Two runtimes: one serves HTTP and the store, one computes, so that decoding
+/// never delays a health check.
+fn runtimes() -> Result<(Runtime, Runtime)> {
+    let make = |name: &str| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(
+                std::thread::available_parallelism()
+                    .map_or(2, usize::from)
+                    .max(2),
+            )
+            .thread_name(name)
+            .enable_all()
+            .build()
+    };
+    Ok((make("weir-http")?, make("weir-compute")?))
+}
+
+/// Runs the service until a signal ends it.
+pub fn serve(settings: &Settings) -> Result<()> {
+    let (http, compute) = runtimes()?;
+    let outcome = http.block_on(run(settings, Compute::new(compute.handle().clone())));
+    // What still runs was told to stop; do not wait for it for ever.
+    compute.shutdown_timeout(Duration::from_secs(2));
+    http.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+/// Brings the store's schema up to date.
+pub fn migrate(settings: &Settings) -> Result<()> {
+    let (http, compute) = runtimes()?;
+    http.block_on(async {
+        make_data_dir(&settings.data_dir())?;
+        let stored = Stored::open(settings, Compute::new(compute.handle().clone())).await?;
+        stored.close().await;
+        Ok(())
+    })
+}
+
+/// The store, and the private Postgres below it if there is one.
+struct Stored {
+    store: Store,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Stored {
+    async fn open(settings: &Settings, compute: Compute) -> Result<Self> {
+        let (url, embedded) = match &settings.database_url {
+            Some(url) => (url.clone(), None),
+            None => {
+                let server = EmbeddedPostgres::start(EmbeddedSettings {
+                    data_dir: settings.data_dir(),
+                    binaries: settings.pg_bin.clone(),
+                    ..EmbeddedSettings::default()
+                })
+                .await
+                .map_err(explained)?;
+                (server.url(), Some(server))
+            }
+        };
+        let options = StoreOptions {
+            url,
+            max_connections: STORE_CONNECTIONS,
+            compute,
+        };
+        let opened = async {
+            let store = Store::connect(options).await?;
+            store.migrate().await?;
+            Ok::<_, weir_core::Error>(store)
+        };
+        match opened.await {
+            Ok(store) => Ok(Stored { store, embedded }),
+            Err(error) => {
+                if let Some(server) = embedded {
+                    server.stop().await;
+                }
+                Err(explained(error))
+            }
+        }
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+        if let Some(server) = self.embedded {
+            server.stop().await;
+        }
+    }
+}
+
+/// An error with its hint and its internal half, for the operator's eyes.
+fn explained(error: weir_core::Error) -> anyhow::Error {
+    let mut text = error.message().to_owned();
+    if let Some(detail) = error.log_detail() {
+        text.push_str(&format!(" ({detail})"));
+    }
+    if let Some(hint) = error.hint_text() {
+        text.push_str(&format!("\n  what to check: {hint}"));
+    }
+    anyhow!(text)
+}
+
+async fn run(settings: &Settings, compute: Compute) -> Result<()> {
+    let listen = settings.listen()?;
+    let data_dir = settings.data_dir();
+    make_data_dir(&data_dir)?;
+    let egress = match &settings.egress {
+        Some(text) => Egress::parse(text).map_err(explained)?,
+        None => Egress::default(),
+    };
+    // Taken before the store opens, so that a port in use is told at once.
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; set WEIR_LISTEN to a free address"))?;
+    let address = listener.local_addr()?.to_string();
+    let stored = Stored::open(settings, compute.clone()).await?;
+    let shutdown = CancellationToken::new();
+    let outcome = async {
+        prepare(settings, &stored.store, &data_dir).await?;
+        let registered = stored
+            .store
+            .register_instance(weir_api::system::VERSION, &address);
+        let _instance = registered.await.map_err(explained)?;
+        let engine = Engine::new(EngineLimits {
+            memory_bytes: settings.memory_bytes.unwrap_or(512 << 20),
+            spill_dir: data_dir.join("spill"),
+            spill_bytes: settings.spill_bytes.unwrap_or(10 << 30),
+        })
+        .map_err(explained)?;
+        let app = App::new(Parts {
+            store: stored.store.clone(),
+            registry: weir_catalog::registry(),
+            engine,
+            compute: compute.clone(),
+            dialer: Arc::new(Dialer::new(egress)),
+            limits: Limits::default(),
+            shutdown: shutdown.clone(),
+        });
+        accept(settings, listener, app, &data_dir, shutdown.clone()).await
+    }
+    .await;
+    shutdown.cancel();
+    stored.close().await;
+    outcome
+}
+
+/// Opens the secrets, makes the first admin key, registers the sample.
+async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
+    unlock(settings, store, data_dir).await?;
+    first_admin_key(settings, store, data_dir).await?;
+    if store
+        .set_setting_once("sample_registered", true.into())
+        .await
+        .map_err(explained)?
+    {
+        register_sample(store).await?;
+    }
+    Ok(())
+}
+
+async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
+    let path = data_dir.join("master.key");
+    let given = match settings.master_key()? {
+        Some(text) => Some(text),
+        None => match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Secret::new(text.trim())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        },
+    };
+    let ring = given
+        .map(|text| KeyRing::parse(&text))
+        .transpose()
+        .map_err(explained)?;
+    let file = path.clone();
+    let generate = move || {
+        let ring = KeyRing::generate();
+        write_private(&file, ring.export().expose()).map_err(weir_core::Error::internal)?;
+        Ok(ring)
+    };
+    match store.unlock(ring, generate).await.map_err(explained)? {
+        Seal::Open { generated: true } => tracing::warn!(
+            "a master key was made in {}; back it up: without it the stored credentials cannot be opened",
+            path.display()
+        ),
+        Seal::Open { generated: false } => {}
+        Seal::Sealed => tracing::error!(
+            "sealed: the master key does not match this store; start with the right WEIR_MASTER_KEY"
+        ),
+    }
+    Ok(())
+}
+
+async fn first_admin_key(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
+    if store.has_admin_key().await.map_err(explained)? {
+        return Ok(());
+    }
+    let path = data_dir.join("admin.key");
+    let (key, given) = match &settings.admin_key {
+        Some(key) => (key.clone(), true),
+        None => (new_key()?, false),
+    };
+    let printable = key.expose().bytes().all(|b| b.is_ascii_graphic());
+    if key.expose().len() < 24 || !printable {
+        anyhow::bail!("WEIR_ADMIN_KEY must be at least 24 printable characters without blanks");
+    }
+    // Written first: a key that is stored but known to nobody would lock everybody out.
+    if !given {
+        write_private(&path, &format!("{}\n", key.expose()))?;
+    }
+    let made = store
+        .create_first_admin_key(NewApiKey {
+            id: uuid::Uuid::now_v7(),
+            name: "admin".to_owned(),
+            role: weir_api::Role::Admin.name().to_owned(),
+            hash: weir_api::hash_key(&key),
+            prefix: key.expose().chars().take(8).collect(),
+            expires_at: None,
+        })
+        .await
+        .map_err(explained)?;
+    match (made, given) {
+        (true, false) => tracing::info!("the first admin key is in {}", path.display()),
+        (true, true) => tracing::info!("the first admin key is the given one"),
+        // Another instance was faster; its key is the one that counts.
+        (false, false) => drop(std::fs::remove_file(&path)),
+        (false, true) => {}
+    }
+    Ok(())
+}
+
+fn new_key() -> Result<Secret> {
+    use base64::Engine as _;
+    let mut bytes = [0_u8; 32];
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut bytes)
+        .context("the system gives no random bytes")?;
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    Ok(Secret::new(format!("weir_{text}")))
+}
+
+async fn register_sample(store: &Store) -> Result<()> {
+    let made = store
+        .create_source(NewSource {
+            id: uuid::Uuid::now_v7(),
+            name: "sample".to_owned(),
+            connector: "sample".to_owned(),
+            config: serde_json::json!({}),
+            config_version: 1,
+            labels: Default::default(),
+            metadata: serde_json::json!({}),
+            description: Some(
+                "A small data set that comes with Weir; delete it when you like.".to_owned(),
+            ),
+            secrets: Vec::new(),
+        })
+        .await;
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == weir_core::Kind::Conflict => Ok(()),
+        Err(error) => Err(explained(error)),
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then lets loads finish up to a limit.
+async fn accept(
+    settings: &Settings,
+    listener: TcpListener,
+    app: App,
+    data_dir: &Path,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let address = listener.local_addr()?;
+    write_private(&data_dir.join("address"), &format!("http://{address}\n"))?;
+    tracing::info!("ready on http://{address}");
+    let stopping = CancellationToken::new();
+    let signalled = {
+        let stopping = stopping.clone();
+        let delay = settings.drain_delay();
+        async move {
+            stop_signal().await;
+            tracing::info!("stopping: no new requests, running loads may finish");
+            tokio::time::sleep(delay).await;
+            stopping.cancel();
+        }
+    };
+    let server = axum::serve(listener, weir_api::router(app)).with_graceful_shutdown(signalled);
+    let limit = async {
+        stopping.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(settings.drain_limit()) => tracing::warn!("aborting what still runs"),
+            () = stop_signal() => tracing::warn!("second signal: aborting what still runs"),
+        }
+        // Streams end with an error, so no caller takes a part for the whole.
+        shutdown.cancel();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        outcome = async { server.await } => outcome.context("the server failed"),
+        () = limit => Ok(()),
+    }
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

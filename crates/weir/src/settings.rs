@@ -1,0 +1,218 @@
+//! Every setting of the service: one struct for the TOML file, the environment
+//! and the flags; later ones win. The only place that reads the environment.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, CommandFactory, FromArgMatches};
+use serde::Deserialize;
+use weir_core::Secret;
+use weir_core::config::nearest;
+
+/// Settings as they may be given; absent ones take the default named here.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// A TOML file with any of these settings, named as here without the prefix [default: none]
+    #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Allow an address other than loopback; put TLS in front of it [default: false]
+    #[arg(long, env = "WEIR_ALLOW_REMOTE", value_name = "BOOL")]
+    pub allow_remote: Option<bool>,
+    /// Folder for keys and the private Postgres [default: ./.weir, as root /var/lib/weir]
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Folder with the Postgres server's programs, for the private Postgres [default: found]
+    #[arg(long, env = "WEIR_PG_BIN", value_name = "FOLDER")]
+    pub pg_bin: Option<PathBuf>,
+    /// Networks that connectors may reach, as a comma list of CIDRs [default: all but link-local and cloud metadata]
+    #[arg(long, env = "WEIR_EGRESS", value_name = "CIDRS")]
+    pub egress: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or a filter such as info,weir_store=debug [default: info]
+    #[arg(long, env = "WEIR_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Shape of log lines: text or json [default: text]
+    #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "SHAPE")]
+    pub log_format: Option<LogFormat>,
+    /// How long to keep accepting after SIGTERM, in seconds [default: 0]
+    #[arg(long, env = "WEIR_DRAIN_DELAY", value_name = "SECONDS")]
+    pub drain_delay: Option<u64>,
+    /// How long running loads may take to finish after that, in seconds [default: 20]
+    #[arg(long, env = "WEIR_DRAIN_LIMIT", value_name = "SECONDS")]
+    pub drain_limit: Option<u64>,
+    /// Memory for sorting in all requests together, in bytes; more spills to disk [default: 536870912]
+    #[arg(long, env = "WEIR_MEMORY_BYTES", value_name = "BYTES")]
+    pub memory_bytes: Option<usize>,
+    /// Disk for spilling, in bytes [default: 10737418240]
+    #[arg(long, env = "WEIR_SPILL_BYTES", value_name = "BYTES")]
+    pub spill_bytes: Option<u64>,
+    /// `WEIR_DATABASE_URL`: the metadata Postgres; unset, a private one is started.
+    /// Secrets never come as flags: other accounts of the machine can read those.
+    #[arg(skip)]
+    pub database_url: Option<Secret>,
+    /// `WEIR_MASTER_KEY`: one or several 32-byte base64 keys, newest first, or `file:PATH`.
+    #[arg(skip)]
+    pub master_key: Option<Secret>,
+    /// `WEIR_ADMIN_KEY`: the first admin key, 24 or more printable characters.
+    #[arg(skip)]
+    pub admin_key: Option<Secret>,
+}
+
+/// Environment variables that hold secrets.
+const SECRET_VARIABLES: [&str; 3] = ["WEIR_DATABASE_URL", "WEIR_MASTER_KEY", "WEIR_ADMIN_KEY"];
+
+/// Shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Settings {
+    /// Lays the environment's secrets and the file below `self`.
+    pub fn complete(mut self) -> Result<Self> {
+        refuse_unknown_variables()?;
+        self = self.with_secrets();
+        let Some(path) = self.config.clone() else {
+            return Ok(self);
+        };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+        let file: Settings = toml::from_str(&text)
+            .with_context(|| format!("the configuration file {} is not valid", path.display()))?;
+        Ok(self.over(file))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the configuration")]
+    fn with_secrets(mut self) -> Self {
+        let read = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|v| !v.is_empty())
+                .map(Secret::new)
+        };
+        self.database_url = read(SECRET_VARIABLES[0]);
+        self.master_key = read(SECRET_VARIABLES[1]);
+        self.admin_key = read(SECRET_VARIABLES[2]);
+        self
+    }
+
+    fn over(self, below: Settings) -> Self {
+        Settings {
+            config: self.config,
+            listen: self.listen.or(below.listen),
+            allow_remote: self.allow_remote.or(below.allow_remote),
+            data_dir: self.data_dir.or(below.data_dir),
+            pg_bin: self.pg_bin.or(below.pg_bin),
+            egress: self.egress.or(below.egress),
+            log: self.log.or(below.log),
+            log_format: self.log_format.or(below.log_format),
+            drain_delay: self.drain_delay.or(below.drain_delay),
+            drain_limit: self.drain_limit.or(below.drain_limit),
+            memory_bytes: self.memory_bytes.or(below.memory_bytes),
+            spill_bytes: self.spill_bytes.or(below.spill_bytes),
+            database_url: self.database_url.or(below.database_url),
+            master_key: self.master_key.or(below.master_key),
+            admin_key: self.admin_key.or(below.admin_key),
+        }
+    }
+
+    /// Where to listen; anything but loopback needs `allow_remote`.
+    pub fn listen(&self) -> Result<SocketAddr> {
+        let address = self
+            .listen
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        if !address.ip().is_loopback() && self.allow_remote != Some(true) {
+            bail!(
+                "{address} can be reached from other machines, and keys would travel unencrypted; \
+                 set WEIR_ALLOW_REMOTE=true if TLS is in front of it, or listen on 127.0.0.1"
+            );
+        }
+        Ok(address)
+    }
+
+    /// The folder for keys and the private Postgres.
+    pub fn data_dir(&self) -> PathBuf {
+        let default = || {
+            if nix::unistd::geteuid().is_root() {
+                PathBuf::from("/var/lib/weir")
+            } else {
+                PathBuf::from(".weir")
+            }
+        };
+        let folder = self.data_dir.clone().unwrap_or_else(default);
+        std::path::absolute(&folder).unwrap_or(folder)
+    }
+
+    /// How long to keep accepting after SIGTERM.
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay.unwrap_or(0))
+    }
+
+    /// How long running loads may take to finish.
+    pub fn drain_limit(&self) -> Duration {
+        Duration::from_secs(self.drain_limit.unwrap_or(20))
+    }
+
+    /// The master keys that were given; `file:PATH` is read.
+    pub fn master_key(&self) -> Result<Option<Secret>> {
+        let Some(given) = &self.master_key else {
+            return Ok(None);
+        };
+        let Some(path) = given.expose().strip_prefix("file:") else {
+            return Ok(Some(given.clone()));
+        };
+        let text = std::fs::read_to_string(Path::new(path))
+            .with_context(|| format!("cannot read the master key file {path}"))?;
+        Ok(Some(Secret::new(text.trim())))
+    }
+}
+
+#[derive(clap::Parser)]
+struct Probe {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Names of every environment variable the service reads.
+fn known_variables() -> BTreeSet<String> {
+    let command = Probe::command();
+    let flags = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    flags.chain(SECRET_VARIABLES.map(str::to_owned)).collect()
+}
+
+/// A misspelt variable would silently leave the default in place.
+#[expect(clippy::disallowed_methods, reason = "this is the configuration")]
+fn refuse_unknown_variables() -> Result<()> {
+    let known = known_variables();
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if !name.starts_with("WEIR_") || known.contains(&*name) || name.starts_with("WEIR_TEST_") {
+            continue;
+        }
+        match nearest(&name, &names) {
+            Some(near) => bail!("unknown setting {name}; did you mean {near}?"),
+            None => bail!("unknown setting {name}; `weir serve --help` lists them all"),
+        }
+    }
+    Ok(())
+}
+
+/// The settings of a process that was given neither flags nor variables.
+pub fn bare() -> Result<Settings> {
+    let matches = Probe::command().get_matches_from(["weir"]);
+    Ok(Probe::from_arg_matches(&matches)?.settings)
+}
