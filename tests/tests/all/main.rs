@@ -1,3 +1,8 @@
-//! All black-box tests, in one binary.
+//! All black-box tests, in one binary: `api` mirrors the tree of URLs,
+//! `running` is about the process, `house` about the repository.
+
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod api;
 mod house;
+mod running;

@@ -1,0 +1,41 @@
+# Thin on purpose: the work is in cargo and in scripts/.
+#
+#   make run       build and start the service, print requests that work
+#   make test      everything that must be green: format, lints, tests, generated files
+#   make lint      format and lints only
+#   make openapi   write the generated files: OpenAPI, config schemas, docs/CONNECTORS.md
+#   make bench     measure against COPY, write docs/BENCHMARKS.md
+
+CARGO ?= cargo
+TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+REPORT = $(TARGET)/servers.txt
+
+.PHONY: run test lint build openapi bench
+
+run:
+	@scripts/install-deps run
+	$(CARGO) build --locked -p weir
+	@scripts/run $(TARGET)/debug/weir
+
+build:
+	$(CARGO) build --locked -p weir
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+test:
+	@scripts/install-deps test
+	@$(MAKE) --no-print-directory lint
+	$(CARGO) build --locked --workspace --all-targets
+	@rm -f $(REPORT)
+	WEIR_TEST_REPORT=$(REPORT) WEIR_TEST_PYTHON=$$(scripts/reference-python) \
+		$(CARGO) test --locked --workspace --no-fail-fast
+	@scripts/servers-report $(REPORT)
+
+openapi: build
+	$(CARGO) run --locked --quiet -p weir-tests --bin generate
+
+bench:
+	@scripts/install-deps test
+	scripts/bench-load

@@ -1,0 +1,8 @@
+//! What callers see, by path.
+
+mod auth;
+mod connectors;
+mod errors;
+mod openapi;
+pub mod sources;
+mod system;

@@ -1,0 +1,14 @@
+//! `/v1/sources` and everything below it.
+
+mod change;
+mod failures;
+pub mod hang_up;
+mod list;
+mod load;
+mod names;
+mod preview;
+mod read_only;
+mod register;
+mod session;
+mod streams;
+mod types;
