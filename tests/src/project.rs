@@ -10,8 +10,11 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The service, as built beside this test.
+/// The service: `WEIR_TEST_BINARY`, or what was built beside this test.
 pub fn weir() -> PathBuf {
+    if let Some(given) = crate::setting("WEIR_TEST_BINARY") {
+        return PathBuf::from(given);
+    }
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let binary = profile.join("weir");
