@@ -168,6 +168,7 @@ impl Source for Penguins {
         let column = |field: &Arc<Field>| Column {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
+            type_name: type_name(field.data_type()),
             native_type: type_name(field.data_type()),
             nullable: field.is_nullable(),
             primary_key: false,

@@ -84,8 +84,11 @@ pub struct StreamInfo {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its Arrow type; shown in the vocabulary of [`crate::types`].
+    /// Its Arrow type.
     pub data_type: arrow::datatypes::DataType,
+    /// Its type in the vocabulary of [`crate::types`], see
+    /// [`crate::types::field_type_name`].
+    pub type_name: String,
     /// The type's name in the source.
     pub native_type: String,
     /// Whether it may be null.

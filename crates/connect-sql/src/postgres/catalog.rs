@@ -3,7 +3,7 @@
 
 use tokio_postgres::Row;
 use weir_core::config::nearest;
-use weir_core::types::unique_names;
+use weir_core::types::{field_type_name, unique_names};
 use weir_core::{
     Column, Discover, Error, Page, Result, SourceFault, StreamId, StreamInfo, StreamSchema,
 };
@@ -350,6 +350,7 @@ pub async fn describe(lease: &mut Lease, relation: Relation) -> Result<StreamSch
                 .map(|row| get(row, 1))
                 .transpose()?
                 .flatten(),
+            type_name: field_type_name(&column.mapping.field(&column.name, &column.native)),
             data_type: column.mapping.data_type,
             native_type: column.native,
             nullable: column.nullable,

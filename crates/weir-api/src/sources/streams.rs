@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
-use weir_core::{Discover, StreamId, StreamInfo, StreamSchema, types};
+use weir_core::{Discover, StreamId, StreamInfo, StreamSchema};
 
 use super::find;
 use crate::auth::Reader;
@@ -171,11 +171,7 @@ pub struct StreamSchemaView {
 impl StreamSchemaView {
     fn of(schema: StreamSchema) -> Self {
         let columns = schema.columns.into_iter().map(|column| ColumnView {
-            type_: if column.native_type.starts_with("json") {
-                "json".to_owned()
-            } else {
-                types::type_name(&column.data_type)
-            },
+            type_: column.type_name,
             name: column.name,
             native_type: column.native_type,
             nullable: column.nullable,
