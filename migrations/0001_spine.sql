@@ -35,7 +35,7 @@ create table api_keys (
 -- A credential with an owner belongs to that source alone and is not listed.
 create table credentials (
     id uuid primary key,
-    name text unique,
+    name text collate "C" unique,
     owner_source_id uuid unique,
     version integer not null default 1,
     created_at timestamptz not null default now(),
@@ -52,8 +52,9 @@ create table credential_fields (
 
 create table sources (
     id uuid primary key,
-    name text not null unique,
-    connector text not null,
+    -- By bytes, so that the index serves the order of lists.
+    name text collate "C" not null unique check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    connector text collate "C" not null,
     config jsonb not null,
     config_version integer not null,
     credential_id uuid references credentials (id),
@@ -66,5 +67,8 @@ create table sources (
     updated_at timestamptz not null default now()
 );
 
+-- The id of the master key, which stands in every envelope behind the format byte.
+create index credential_fields_master_key on credential_fields (substring(sealed from 2 for 8));
+create index instances_heartbeat on instances (heartbeat_at);
 create index sources_labels on sources using gin (labels jsonb_path_ops);
 create index sources_connector_name on sources (connector, name);

@@ -1,11 +1,13 @@
 //! Api keys: kept as a hash only.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
 use uuid::Uuid;
-use weir_core::Result;
+use weir_core::{Error, Kind, Result};
 
-use crate::connection::{Store, failed};
-use crate::migrate::LOCK;
+use crate::connection::{Store, bounded};
+use crate::failure::failed;
+use crate::migrate::lock;
 
 /// A key to keep.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct NewApiKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A kept key.
+/// A kept key. Whether it has expired is for the caller to judge.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ApiKeyRow {
     /// Its id.
@@ -33,80 +35,86 @@ pub struct ApiKeyRow {
     pub name: String,
     /// `reader`, `editor` or `admin`.
     pub role: String,
+    /// Its first characters.
+    pub prefix: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 const INSERT: &str = "insert into api_keys (id, name, role, key_hash, prefix, expires_at) values ($1, $2, $3, $4, $5, $6)";
+const FIND: &str = "select id, name, role, prefix, created_at, expires_at, last_used_at \
+    from api_keys where key_hash = $1";
+const HAS_ADMIN: &str = "select exists (select from api_keys where role = 'admin')";
+const TOUCH: &str = "update api_keys set last_used_at = now() \
+    where id = $1 and (last_used_at is null or last_used_at < now() - interval '1 minute')";
 
 impl Store {
     /// Keeps a key.
     pub async fn create_api_key(&self, key: NewApiKey) -> Result<()> {
-        insert(key)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed)
+        bounded(insert(&self.pool, key)).await
     }
 
-    /// Keeps the first admin key; false when another instance was faster.
+    /// Keeps the first admin key; false when there already is one.
     pub async fn create_first_admin_key(&self, key: NewApiKey) -> Result<bool> {
-        let store = self.clone();
-        self.detached(async move {
-            let mut transaction = store.pool.begin().await.map_err(failed)?;
-            sqlx::query("select pg_advisory_xact_lock($1)")
-                .bind(LOCK)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            let there: bool = sqlx::query_scalar(HAS_ADMIN)
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            if !there {
-                insert(key)
-                    .execute(&mut *transaction)
+        self.transact(move |connection| {
+            Box::pin(async move {
+                lock(connection).await?;
+                let there: bool = sqlx::query_scalar(HAS_ADMIN)
+                    .fetch_one(&mut *connection)
                     .await
                     .map_err(failed)?;
-            }
-            transaction.commit().await.map_err(failed)?;
-            Ok(!there)
+                if !there {
+                    insert(connection, key).await?;
+                }
+                Ok(!there)
+            })
         })
         .await
     }
 
-    /// Whether an admin key was ever made.
+    /// Whether there is an admin key.
     pub async fn has_admin_key(&self) -> Result<bool> {
-        sqlx::query_scalar(HAS_ADMIN)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed)
+        bounded(async {
+            sqlx::query_scalar(HAS_ADMIN)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed)
+        })
+        .await
     }
 
     /// The key with this hash.
     pub async fn find_api_key(&self, hash: [u8; 32]) -> Result<Option<ApiKeyRow>> {
-        sqlx::query_as(
-            "select id, name, role, created_at, expires_at from api_keys where key_hash = $1",
-        )
-        .bind(&hash[..])
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(failed)
+        let found = sqlx::query_as(FIND).bind(&hash[..]);
+        bounded(async { found.fetch_optional(&self.pool).await.map_err(failed) }).await
+    }
+
+    /// Notes that a key was used, at most once a minute.
+    pub async fn touch_api_key(&self, id: Uuid) -> Result<()> {
+        let noted = sqlx::query(TOUCH).bind(id);
+        bounded(async { noted.execute(&self.pool).await.map(drop).map_err(failed) }).await
     }
 }
 
-const HAS_ADMIN: &str = "select exists (select from api_keys where role = 'admin')";
-
-fn insert(
-    key: NewApiKey,
-) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
+async fn insert(executor: impl PgExecutor<'_>, key: NewApiKey) -> Result<()> {
     sqlx::query(INSERT)
         .bind(key.id)
         .bind(key.name)
         .bind(key.role)
-        .bind(key.hash.to_vec())
+        .bind(&key.hash[..])
         .bind(key.prefix)
         .bind(key.expires_at)
+        .execute(executor)
+        .await
+        .map(drop)
+        .map_err(|error| match &error {
+            sqlx::Error::Database(said) if said.is_unique_violation() => {
+                Error::new(Kind::Conflict, "this api key is already kept").code("already_created")
+            }
+            _ => failed(error),
+        })
 }

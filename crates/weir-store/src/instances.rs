@@ -1,37 +1,22 @@
-//! Instances that share one store, and the one channel they tell each other on.
+//! Instances that share one store.
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgListener;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use weir_core::Result;
 use weir_core::task::Task;
 
-use crate::connection::{Store, failed};
+use crate::connection::{Store, bounded};
+use crate::failure::failed;
 
-const CHANNEL: &str = "weir";
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// An instance that is silent for longer is gone.
-const SILENT: &str = "60 seconds";
 
-/// What instances tell each other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum Message {
-    /// A source was changed or removed.
-    SourceChanged {
-        /// Which.
-        id: Uuid,
-    },
-    /// An api key was changed or revoked.
-    KeyChanged {
-        /// Which.
-        id: Uuid,
-    },
-}
+/// Written anew each time: a row that others took for dead comes back.
+const BEAT: &str = "insert into instances (id, version, address, started_at) values ($1, $2, $3, $4) \
+    on conflict (id) do update set heartbeat_at = now()";
+/// An instance that was silent for a minute is gone.
+const BURY: &str = "delete from instances where heartbeat_at < now() - interval '60 seconds'";
 
 /// A registered instance; its heartbeat ends when this is dropped.
 #[derive(Debug)]
@@ -47,23 +32,43 @@ impl Instance {
     }
 }
 
+/// An instance as the others see it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct InstanceRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Version of the service.
+    pub version: String,
+    /// Where it listens.
+    pub address: String,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When it last said that it lives.
+    pub heartbeat_at: DateTime<Utc>,
+}
+
 impl Store {
     /// Registers this process and keeps its heartbeat.
     pub async fn register_instance(&self, version: &str, address: &str) -> Result<Instance> {
-        let id = Uuid::now_v7();
-        sqlx::query("insert into instances (id, version, address) values ($1, $2, $3)")
-            .bind(id)
-            .bind(version)
-            .bind(address)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
+        let row = (
+            Uuid::now_v7(),
+            version.to_owned(),
+            address.to_owned(),
+            Utc::now(),
+        );
+        let id = row.0;
+        self.beat(&row).await?;
         let store = self.clone();
-        let heartbeat = self.compute().spawn(async move {
+        let heartbeat = self.compute.spawn(async move {
             let mut tick = tokio::time::interval(HEARTBEAT);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            tick.tick().await;
             loop {
                 tick.tick().await;
-                if let Err(error) = store.beat(id).await {
+                if store.pool.is_closed() {
+                    return;
+                }
+                if let Err(error) = store.beat(&row).await {
                     tracing::warn!(
                         detail = error.log_detail(),
                         "heartbeat not written: {error}"
@@ -77,53 +82,36 @@ impl Store {
         })
     }
 
-    async fn beat(&self, id: Uuid) -> Result<()> {
-        sqlx::query("update instances set heartbeat_at = now() where id = $1")
+    /// The instances that live, oldest first.
+    pub async fn instances(&self) -> Result<Vec<InstanceRow>> {
+        let listed = sqlx::query_as(
+            "select id, version, address, started_at, heartbeat_at from instances \
+             where heartbeat_at >= now() - interval '60 seconds' order by started_at, id",
+        )
+        .fetch_all(&self.pool);
+        bounded(async { listed.await.map_err(failed) }).await
+    }
+
+    /// Takes an instance off the list; for one that stops in good order.
+    pub async fn leave(&self, instance: Instance) -> Result<()> {
+        let id = instance.id;
+        drop(instance);
+        let gone = sqlx::query("delete from instances where id = $1")
             .bind(id)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
-        sqlx::query("delete from instances where heartbeat_at < now() - $1::interval")
-            .bind(SILENT)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed)
+            .execute(&self.pool);
+        bounded(async { gone.await.map(drop).map_err(failed) }).await
     }
 
-    /// Tells every instance, this one too.
-    pub async fn notify(&self, message: &Message) -> Result<()> {
-        let text = serde_json::to_string(message).map_err(weir_core::Error::internal)?;
-        sqlx::query("select pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(text)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed)
-    }
-
-    /// What instances tell from now on. After a lost connection it goes on;
-    /// what was told in between is lost, so listeners must not depend on it alone.
-    pub async fn listen(&self) -> Result<BoxStream<'static, Message>> {
-        let mut listener = PgListener::connect_with(&self.pool).await.map_err(failed)?;
-        listener.listen(CHANNEL).await.map_err(failed)?;
-        let messages = futures::stream::unfold(listener, |mut listener| async move {
-            loop {
-                match listener.recv().await {
-                    Ok(told) => match serde_json::from_str::<Message>(told.payload()) {
-                        Ok(message) => return Some((message, listener)),
-                        // A newer instance may know messages that this one does not.
-                        Err(_) => continue,
-                    },
-                    Err(sqlx::Error::PoolClosed) => return None,
-                    Err(error) => {
-                        tracing::warn!("the notify channel broke off: {error}");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                }
-            }
-        });
-        Ok(messages.boxed())
+    async fn beat(&self, row: &(Uuid, String, String, DateTime<Utc>)) -> Result<()> {
+        let (id, version, address, started) = row;
+        let written = sqlx::query(BEAT)
+            .bind(id)
+            .bind(version)
+            .bind(address)
+            .bind(started)
+            .execute(&self.pool);
+        bounded(async { written.await.map(drop).map_err(failed) }).await?;
+        let buried = sqlx::query(BURY).execute(&self.pool);
+        bounded(async { buried.await.map(drop).map_err(failed) }).await
     }
 }

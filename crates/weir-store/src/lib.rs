@@ -3,15 +3,21 @@
 
 mod api_keys;
 mod connection;
+mod credentials;
 pub mod embedded;
+mod failure;
 mod instances;
+mod messages;
 mod migrate;
 mod seal;
 mod settings;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
 pub use connection::{Store, StoreOptions};
-pub use instances::{Instance, Message};
+pub use instances::{Instance, InstanceRow};
+pub use messages::{Message, Messages};
 pub use seal::Seal;
 pub use sources::{LastTest, NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};

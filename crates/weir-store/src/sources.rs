@@ -1,6 +1,7 @@
 //! Sources and the credentials they own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,12 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use weir_core::{Error, Kind, Page, Result, Secret};
-use weir_vault::{KeyRing, Owner};
+use weir_vault::KeyRing;
 
-use crate::connection::{Store, failed};
+use crate::connection::{Store, bounded};
+use crate::credentials;
+use crate::failure::failed;
+use crate::messages::{Message, tell};
 
 /// A source to register.
 #[derive(Debug)]
@@ -141,17 +145,9 @@ fn select(ending: &'static str) -> AssertSqlSafe<String> {
 impl Store {
     /// Registers a source and seals its secrets.
     pub async fn create_source(&self, new: NewSource) -> Result<SourceRow> {
-        let ring = if new.secrets.is_empty() {
-            None
-        } else {
-            Some(self.ring()?)
-        };
-        let store = self.clone();
-        self.detached(async move {
-            let mut transaction = store.pool.begin().await.map_err(failed)?;
-            let row = insert(&mut transaction, new, ring).await?;
-            transaction.commit().await.map_err(failed)?;
-            Ok(row)
+        let ring = self.ring_for(&new.secrets)?;
+        self.transact(move |connection| {
+            Box::pin(async move { insert(connection, new, ring.as_deref()).await })
         })
         .await
     }
@@ -162,29 +158,33 @@ impl Store {
             SourceRef::Id(id) => sqlx::query_as(select("where s.id = $1")).bind(*id),
             SourceRef::Name(name) => sqlx::query_as(select("where s.name = $1")).bind(name),
         };
-        query.fetch_optional(&self.pool).await.map_err(failed)
+        bounded(async { query.fetch_optional(&self.pool).await.map_err(failed) }).await
     }
 
     /// A page of sources, by name.
     pub async fn list_sources(&self, filter: &SourceFilter) -> Result<Page<SourceRow>> {
-        let labels: BTreeMap<&str, &str> = filter
+        // One document for each label: two values for one key match nothing.
+        let labels: Vec<Json<BTreeMap<&str, &str>>> = filter
             .label
             .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .map(|(key, value)| Json([(key.as_str(), value.as_str())].into()))
             .collect();
-        let mut items: Vec<SourceRow> = sqlx::query_as(select(
-            "where ($1::text is null or s.connector = $1) and s.labels @> $2 \
+        let query = sqlx::query_as(select(
+            "where ($1::text is null or s.connector = $1) and s.labels @> all ($2) \
              and ($3::text is null or strpos(lower(s.name), lower($3)) > 0) \
-             and ($4::text is null or s.name > $4 collate \"C\") order by s.name collate \"C\" limit $5",
+             and ($4::text is null or s.name > $4) order by s.name limit $5",
         ))
         .bind(&filter.connector)
-        .bind(Json(labels))
+        .bind(labels)
         .bind(&filter.search)
         .bind(&filter.after)
-        .bind(filter.limit as i64 + 1)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
+        .bind(
+            i64::try_from(filter.limit)
+                .unwrap_or(i64::MAX)
+                .saturating_add(1),
+        );
+        let mut items: Vec<SourceRow> =
+            bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
         let more = items.len() > filter.limit;
         items.truncate(filter.limit);
         let next = more
@@ -193,100 +193,84 @@ impl Store {
         Ok(Page { items, next })
     }
 
-    /// Changes a source, if it still has `expected` version.
+    /// Changes a source, if it still has the `expected` version, and tells all instances.
     pub async fn update_source(
         &self,
         id: Uuid,
         expected: Option<i64>,
         change: SourceChange,
     ) -> Result<SourceRow> {
-        let ring = match &change.secrets {
-            Some(secrets) if !secrets.is_empty() => Some(self.ring()?),
-            _ => None,
-        };
-        let store = self.clone();
-        self.detached(async move {
-            let mut transaction = store.pool.begin().await.map_err(failed)?;
-            let row = update(&mut transaction, id, expected, change, ring).await?;
-            transaction.commit().await.map_err(failed)?;
-            Ok(row)
+        let ring = self.ring_for(change.secrets.as_deref().unwrap_or_default())?;
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let row = update(connection, id, expected, change, ring.as_deref()).await?;
+                tell(connection, &Message::SourceChanged { id }).await?;
+                Ok(row)
+            })
         })
         .await
     }
 
-    /// Removes a source and the secrets it owns.
+    /// Removes a source and the secrets it owns, and tells all instances.
     pub async fn delete_source(&self, id: Uuid, expected: Option<i64>) -> Result<()> {
-        let store = self.clone();
-        self.detached(async move {
-            let mut transaction = store.pool.begin().await.map_err(failed)?;
-            held(&mut transaction, id, expected).await?;
-            sqlx::query("delete from sources where id = $1")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            sqlx::query("delete from credentials where owner_source_id = $1")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            transaction.commit().await.map_err(failed)
+        self.transact(move |connection| {
+            Box::pin(async move {
+                held(connection, id, expected).await?;
+                for statement in [
+                    "delete from sources where id = $1",
+                    "delete from credentials where owner_source_id = $1",
+                ] {
+                    sqlx::query(statement)
+                        .bind(id)
+                        .execute(&mut *connection)
+                        .await
+                        .map_err(failed)?;
+                }
+                tell(connection, &Message::SourceChanged { id }).await
+            })
         })
         .await
     }
 
-    /// The secrets of a source, opened.
+    /// The secrets of a source, opened. [`Kind::Sealed`] when the key ring does
+    /// not fit; [`Kind::Conflict`] when `row` was read two changes ago.
     pub async fn source_secrets(&self, row: &SourceRow) -> Result<Vec<(String, Secret)>> {
-        let Some(credential) = row.credential_id else {
-            return Ok(Vec::new());
-        };
-        let sealed: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "select field, sealed from credential_fields where credential_id = $1 and version = $2",
-        )
-        .bind(credential)
-        .bind(row.secret_version)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        if sealed.is_empty() {
-            return Ok(Vec::new());
+        match row.credential_id {
+            Some(credential) if !row.secret_fields.is_empty() => {
+                self.open_fields(credential, row.secret_version, row.secret_fields.len())
+                    .await
+            }
+            _ => Ok(Vec::new()),
         }
-        let ring = self.ring()?;
-        let open = |(field, sealed): (String, Vec<u8>)| {
-            let secret = ring.open(&owner(credential, row.secret_version, &field), &sealed)?;
-            Ok((field, secret))
-        };
-        sealed.into_iter().map(open).collect()
     }
 
-    /// Keeps how the last test went.
+    /// Keeps how the last test went; the source's version stays.
     pub async fn record_test(&self, id: Uuid, test: LastTest) -> Result<()> {
-        sqlx::query("update sources set last_test = $2 where id = $1")
+        let kept = sqlx::query("update sources set last_test = $2 where id = $1")
             .bind(id)
-            .bind(Json(test))
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(failed)
+            .bind(Json(test));
+        bounded(async { kept.execute(&self.pool).await.map(drop).map_err(failed) }).await
     }
-}
 
-fn owner(credential: Uuid, version: i32, field: &str) -> Owner<'_> {
-    Owner {
-        kind: "credential",
-        id: credential,
-        version,
-        field,
+    /// The ring, where there is something to seal.
+    fn ring_for(&self, secrets: &[(String, Secret)]) -> Result<Option<Arc<KeyRing>>> {
+        if secrets.is_empty() {
+            Ok(None)
+        } else {
+            self.ring().map(Some)
+        }
     }
 }
 
 async fn insert(
     connection: &mut PgConnection,
     new: NewSource,
-    ring: Option<KeyRing>,
+    ring: Option<&KeyRing>,
 ) -> Result<SourceRow> {
-    let credential = match &ring {
-        Some(ring) => Some(new_credential(connection, new.id, &new.secrets, ring).await?),
+    let credential = match ring {
+        Some(ring) => {
+            Some(credentials::create_owned(connection, new.id, &new.secrets, ring).await?)
+        }
         None => None,
     };
     sqlx::query(
@@ -308,54 +292,26 @@ async fn insert(
     read(connection, new.id).await
 }
 
-async fn new_credential(
-    connection: &mut PgConnection,
-    source: Uuid,
-    secrets: &[(String, Secret)],
-    ring: &KeyRing,
-) -> Result<Uuid> {
-    let id = Uuid::now_v7();
-    sqlx::query("insert into credentials (id, owner_source_id, version) values ($1, $2, 1)")
-        .bind(id)
-        .bind(source)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    seal_fields(connection, id, 1, secrets, ring).await?;
-    Ok(id)
-}
-
-async fn seal_fields(
-    connection: &mut PgConnection,
-    credential: Uuid,
-    version: i32,
-    secrets: &[(String, Secret)],
-    ring: &KeyRing,
-) -> Result<()> {
-    for (field, secret) in secrets {
-        let sealed = ring.seal(&owner(credential, version, field), secret)?;
-        sqlx::query("insert into credential_fields (credential_id, version, field, sealed) values ($1, $2, $3, $4)")
-            .bind(credential)
-            .bind(version)
-            .bind(field)
-            .bind(sealed)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-    }
-    Ok(())
-}
-
 async fn update(
     connection: &mut PgConnection,
     id: Uuid,
     expected: Option<i64>,
     change: SourceChange,
-    ring: Option<KeyRing>,
+    ring: Option<&KeyRing>,
 ) -> Result<SourceRow> {
     let mut credential = held(connection, id, expected).await?;
     if let Some(secrets) = &change.secrets {
-        credential = new_secrets(connection, id, credential, secrets, ring).await?;
+        credential = match (credential, ring) {
+            (None, None) => None,
+            (None, Some(ring)) => {
+                Some(credentials::create_owned(connection, id, secrets, ring).await?)
+            }
+            // Without secrets the credential keeps its count of versions, with no fields.
+            (Some(credential), ring) => {
+                credentials::replace(connection, credential, secrets, ring).await?;
+                Some(credential)
+            }
+        };
     }
     let name = change.name.clone().unwrap_or_default();
     sqlx::query(
@@ -376,44 +332,6 @@ async fn update(
     .await
     .map_err(|error| name_taken(error, &name))?;
     read(connection, id).await
-}
-
-/// A new version of the secrets replaces the one before.
-async fn new_secrets(
-    connection: &mut PgConnection,
-    source: Uuid,
-    credential: Option<Uuid>,
-    secrets: &[(String, Secret)],
-    ring: Option<KeyRing>,
-) -> Result<Option<Uuid>> {
-    let Some(ring) = ring else {
-        // Without secrets the credential keeps its version count, with no fields.
-        if let Some(credential) = credential {
-            next_version(connection, credential).await?;
-        }
-        return Ok(credential);
-    };
-    let Some(credential) = credential else {
-        return new_credential(connection, source, secrets, &ring)
-            .await
-            .map(Some);
-    };
-    let version = next_version(connection, credential).await?;
-    seal_fields(connection, credential, version, secrets, &ring).await?;
-    Ok(Some(credential))
-}
-
-async fn next_version(connection: &mut PgConnection, credential: Uuid) -> Result<i32> {
-    sqlx::query("delete from credential_fields where credential_id = $1")
-        .bind(credential)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    sqlx::query_scalar("update credentials set version = version + 1, updated_at = now() where id = $1 returning version")
-        .bind(credential)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)
 }
 
 /// Locks the source's row and compares its version; gives its credential.
