@@ -86,11 +86,12 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     parts: Parts,
     open: Mutex<HashMap<uuid::Uuid, (SourceVersion, OpenSource)>>,
-    pages: Mutex<HashMap<PageKey, (Instant, Arc<Page<StreamInfo>>)>>,
+    pages: Mutex<HashMap<PageKey, KeptPage>>,
     pub(crate) keys: crate::auth::KeyCache,
 }
 
 type SourceVersion = (i64, i32);
+type KeptPage = (Instant, Arc<Page<StreamInfo>>);
 type PageKey = (uuid::Uuid, SourceVersion, Discover);
 
 /// Pages of discovery kept at most; the oldest go first.

@@ -101,8 +101,11 @@ pub enum Capability {
 /// capabilities cannot disagree with the code.
 pub struct Entry<C: Connector> {
     pub(crate) connector: C,
-    pub(crate) source: Option<fn(Arc<C::Handle>) -> Arc<dyn Source>>,
+    pub(crate) source: Option<AsSource<C::Handle>>,
 }
+
+/// How a handle is seen as a source; exists only where it is one.
+type AsSource<Handle> = fn(Arc<Handle>) -> Arc<dyn Source>;
 
 impl<C: Connector> Entry<C> {
     /// A connector without roles yet.

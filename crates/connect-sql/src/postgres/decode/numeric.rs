@@ -72,7 +72,7 @@ impl<'a> Digits<'a> {
             -3 => 1_000,
             _ => return Err(TOO_FINE),
         };
-        if digit % cut != 0 {
+        if !digit.is_multiple_of(cut) {
             return Err(TOO_FINE);
         }
         Ok((digit / cut, 10_000 / cut))
