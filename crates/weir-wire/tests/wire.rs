@@ -1,6 +1,8 @@
 //! What really goes over a socket: a real server, and a client that reads raw
 //! bytes, because client libraries hide just what matters here.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
