@@ -16,8 +16,10 @@ static SERVER: OnceLock<EmbeddedPostgres> = OnceLock::new();
 /// Ends the server and removes its folder when the pipe to this process closes,
 /// however the process ends.
 const WATCH: &str = r#"read _
-kill -INT "$(head -n 1 "$1/weir/pg/data/postmaster.pid")"
-for _ in 1 2 3 4 5 6 7 8 9 10; do test -e "$1/weir/pg/data/postmaster.pid" && sleep 0.2; done
+note="$1/weir/pg/data/postmaster.pid"
+kill -INT "$(head -n 1 "$note")"
+n=0
+while test -e "$note" && test $n -lt 100; do sleep 0.2; n=$((n + 1)); done
 rm -rf "$1""#;
 
 fn watch(folder: &Path) {
