@@ -8,10 +8,11 @@ mod request;
 
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::header::{ACCEPT_RANGES, CONTENT_TYPE, LINK};
+use http::header::LINK;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
@@ -131,14 +132,10 @@ struct Nothing {}
 
 /// What HEAD answers: the headers of a load, and no query in the source.
 fn head(options: &RowsOptions) -> Response {
-    let mut response = ().into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(options.format.media_type()),
-    );
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
-    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    // A stream, so that no length is promised: nobody knows it yet.
+    let nothing = futures::stream::empty::<Result<bytes::Bytes>>();
+    let mut response = Response::new(Body::from_stream(nothing));
+    *response.headers_mut() = weir_wire::data_headers(options);
     response
 }
 
