@@ -102,7 +102,7 @@ WHERE t.oid = ANY ($1::oid[])";
 /// The names of types with their modifiers, in the order asked for.
 const TYPE_NAMES: &str = "
 SELECT pg_catalog.format_type(u.o, u.m)
-FROM pg_catalog.unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS u(o, m, n)
+FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) WITH ORDINALITY AS u(o, m, n)
 ORDER BY u.n";
 
 /// One column as the source has it, and how it is read.

@@ -162,7 +162,8 @@ mod tests {
         fn passwords_come_through_and_errors_hide_them(password in "[^\\x00]{1,20}") {
             let encoded: String = password.bytes().map(|b| format!("%{b:02x}")).collect();
             let parts = parse(&format!("postgres://u:{encoded}@h/d")).unwrap();
-            prop_assert_eq!(parts.password.unwrap().expose(), password);
+            let read = parts.password.unwrap();
+            prop_assert_eq!(read.expose(), password);
         }
 
         #[test]

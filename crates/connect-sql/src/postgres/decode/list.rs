@@ -70,6 +70,12 @@ impl List {
         Ok(())
     }
 
+    fn push_empty(&mut self) -> Result<(), Misfit> {
+        self.close(&[0])?;
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
     fn push_items(&mut self, mut value: &[u8], count: i32) -> Result<(), Misfit> {
         for _ in 0..count {
             let length = take_i32(&mut value)?;
@@ -101,9 +107,7 @@ impl Decoder for List {
             .map_err(|_| Misfit::Malformed("an array of negative dimensions"))?;
         let [_has_nulls, _item_type] = [take::<4>(&mut value)?, take::<4>(&mut value)?];
         if dimensions == 0 {
-            self.close(&[0])?;
-            self.nulls.append_non_null();
-            return Ok(());
+            return self.push_empty();
         }
         if dimensions != self.levels.len() {
             return Err(Misfit::Dimensions);
@@ -114,11 +118,13 @@ impl Decoder for List {
         for length in lengths.iter_mut() {
             *length = take_i32(&mut value)?;
             let _lower_bound = take_i32(&mut value)?;
-            // An empty array has no dimensions.
-            if *length < 1 {
-                return Err(Misfit::Malformed("an array with an empty dimension"));
+            if *length < 0 {
+                return Err(Misfit::Malformed("an array of negative length"));
             }
             count = count.checked_mul(*length).ok_or(TOO_MANY)?;
+        }
+        if count == 0 {
+            return self.push_empty();
         }
         // Each item has at least its length, so a peer cannot make us count for long.
         if (count as usize).saturating_mul(4) > value.len() {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Query, Select, Statement, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use weir_core::{Error, Kind, Result};
 
@@ -39,11 +39,7 @@ fn examine(text: &str) -> Result<&str> {
         .map_err(|e| not_understood(&e.message))?;
     check_tokens(&tokens)?;
     let end = statement_end(text, &tokens);
-    let parsed = Parser::new(&dialect)
-        .with_recursion_limit(MAX_DEPTH)
-        .with_tokens_with_locations(tokens)
-        .parse_statements()
-        .map_err(|error| not_understood(&error.to_string()))?;
+    let parsed = parse(&dialect, tokens).map_err(|error| not_understood(&error.to_string()))?;
     let statement = match parsed.as_slice() {
         [] => return Err(Error::invalid("/query", "the query holds no statement")),
         [statement] => statement,
@@ -60,6 +56,25 @@ fn examine(text: &str) -> Result<&str> {
         ControlFlow::Break(refusal) => Err(refusal),
         ControlFlow::Continue(()) => Ok(text[..end].trim()),
     }
+}
+
+fn parse(
+    dialect: &PostgreSqlDialect,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Vec<Statement>, ParserError> {
+    let mut parser = Parser::new(dialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(tokens);
+    // `TABLE t` is a query that this parser does not take for a statement.
+    if !parser.peek_keyword(Keyword::TABLE) {
+        return parser.parse_statements();
+    }
+    let mut parsed = vec![Statement::Query(parser.parse_query()?)];
+    if parser.peek_token().token != Token::EOF {
+        parser.expect_token(&Token::SemiColon)?;
+    }
+    parsed.extend(parser.parse_statements()?);
+    Ok(parsed)
 }
 
 /// What tokens alone tell: denied functions in any place a call can stand, and
