@@ -141,7 +141,15 @@ impl App {
         }
         let whole = self.whole_config(row).await?;
         let source = self.registry.get(&row.connector)?.open(whole, ctx).await?;
-        self.0.open.lock().insert(row.id, (version, source.clone()));
+        let mut open = self.0.open.lock();
+        // Of several first requests at once one stays, or each would bring
+        // connections of its own beside the bound of the source.
+        if let Some((kept, first)) = open.get(&row.id)
+            && *kept == version
+        {
+            return Ok(first.clone());
+        }
+        open.insert(row.id, (version, source.clone()));
         Ok(source)
     }
 
