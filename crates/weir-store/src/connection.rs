@@ -57,8 +57,8 @@ const SESSION: &str = "set statement_timeout = '30s'; set lock_timeout = '10s'; 
     set idle_in_transaction_session_timeout = '30s'; set default_transaction_isolation = 'read committed'; \
     set client_min_messages = 'warning'";
 
-/// What a url may carry besides; sqlx would only warn about others, with their values.
-const PARAMETERS: [&str; 23] = [
+/// Parameters of a url that count.
+const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
     "sslrootcert",
@@ -77,11 +77,22 @@ const PARAMETERS: [&str; 23] = [
     "password",
     "application_name",
     "options",
-    "ssl_mode",
-    "ssl_root_cert",
-    "ssl_ca",
-    "ssl_cert",
-    "ssl_key",
+];
+
+/// Parameters that other clients know and hosted databases put into their urls.
+const PASSED_OVER: [&str; 12] = [
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
 ];
 
 impl Store {
@@ -168,13 +179,8 @@ async fn clear_transaction(connection: &mut PgConnection) -> sqlx::Result<bool> 
 }
 
 fn parse(url: &Secret) -> Result<PgConnectOptions> {
-    if let Some(unknown) = unknown_parameter(url.expose()) {
-        return Err(invalid_url(format!(
-            "the database url has an unknown parameter `{unknown}`"
-        )));
-    }
     // The parser's own error could quote a part of the url.
-    let options = PgConnectOptions::from_str(url.expose())
+    let options = PgConnectOptions::from_str(known_parameters(url)?.expose())
         .map_err(|_| invalid_url("the database url is not a valid postgres url"))?;
     Ok(options
         .application_name("weir")
@@ -182,15 +188,31 @@ fn parse(url: &Secret) -> Result<PgConnectOptions> {
         .log_slow_statements(LevelFilter::Warn, SLOW))
 }
 
-fn unknown_parameter(url: &str) -> Option<String> {
-    let (_, query) = url.split_once('?')?;
-    query
-        .split('&')
-        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
-        .find(|name| {
-            !name.is_empty() && !PARAMETERS.contains(name) && !name.starts_with("options[")
-        })
-        .map(|name| name.chars().take(40).collect())
+/// The url with the parameters that count. An unknown one is refused: a
+/// misspelt `sslmode` must not quietly mean less than it says.
+fn known_parameters(url: &Secret) -> Result<Secret> {
+    let Some((start, query)) = url.expose().split_once('?') else {
+        return Ok(url.clone());
+    };
+    if query.contains('@') {
+        // The question mark stood in the password, which must not be quoted.
+        return Err(invalid_url("the database url is not a valid postgres url"));
+    }
+    let mut kept = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if PARAMETERS.contains(&name) || name.starts_with("options[") {
+            kept.push(pair);
+        } else if PASSED_OVER.contains(&name) {
+            tracing::debug!(name, "parameter of the database url passed over");
+        } else {
+            let name: String = name.chars().take(40).collect();
+            return Err(invalid_url(format!(
+                "the database url has an unknown parameter `{name}`"
+            )));
+        }
+    }
+    Ok(Secret::new(format!("{start}?{}", kept.join("&"))))
 }
 
 fn invalid_url(message: impl Into<String>) -> Error {
@@ -280,6 +302,7 @@ mod tests {
             "postgres://u:hunter2@h:port/db",
             "mysql://u:hunter2@h/db?passwrod=hunter2",
             "postgres://u@h/db?passwrod=hunter2",
+            "postgres://u:p?hunter2=x@h/db",
             "hunter2",
             "postgres://u:hunter2@h/db?sslmode=hunter2",
         ];
@@ -288,6 +311,15 @@ mod tests {
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
             assert_eq!(error.stable_code(), "database_url");
         }
+    }
+
+    #[test]
+    fn urls_of_hosted_databases_are_taken() {
+        let url = "postgres://u:p@h/db?sslmode=require&channel_binding=require&connect_timeout=10";
+        let kept = known_parameters(&Secret::new(url)).unwrap();
+        assert_eq!(kept.expose(), "postgres://u:p@h/db?sslmode=require");
+        let error = parse(&Secret::new("postgres://u@h/db?sslmdoe=require")).unwrap_err();
+        assert!(error.message().contains("`sslmdoe`"), "{error}");
     }
 
     #[test]
