@@ -1,5 +1,6 @@
 //! Where things are: the repository, the built binary, the server programs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,8 +45,37 @@ pub fn printed(subcommand: &str) -> String {
 
 /// `cargo metadata` of the workspace, with the resolved graph.
 pub fn metadata() -> Value {
+    serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--locked"])).unwrap()
+}
+
+/// Names and versions of all that is built into the workspace's crates on this
+/// platform with the features that are on, tests left out.
+pub fn built_packages() -> BTreeMap<String, BTreeSet<String>> {
+    let text = cargo(&[
+        "tree",
+        "--locked",
+        "--workspace",
+        "-e",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
+    let mut versions = BTreeMap::<String, BTreeSet<String>>::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(version)) = (words.next(), words.next()) {
+            versions
+                .entry(name.to_owned())
+                .or_default()
+                .insert(version.to_owned());
+        }
+    }
+    versions
+}
+
+fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(arguments)
         .current_dir(root())
         .output()
         .unwrap();
@@ -54,7 +84,7 @@ pub fn metadata() -> Value {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).unwrap()
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Files that git knows, relative to the repository.

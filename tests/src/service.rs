@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use crate::guard::{Guarded, Program};
 use crate::{Client, Database, eventually, postgres, project};
 
+/// Where a private Postgres names its pid, below the data folder.
+const POSTMASTER: &str = "pg/data/postmaster.pid";
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Where a service keeps what it knows.
@@ -118,7 +120,7 @@ impl Options {
             log: self.log(),
             user: self.user.clone(),
             signal: "TERM",
-            follow: Some(self.data.join("pg/postmaster.pid")),
+            follow: Some(self.data.join(POSTMASTER)),
             trash: None,
         }
     }
@@ -250,7 +252,7 @@ impl Service {
 
     /// The pid of its private Postgres.
     pub fn embedded_pid(&self) -> Option<i32> {
-        let text = std::fs::read_to_string(self.options.data.join("pg/postmaster.pid")).ok()?;
+        let text = std::fs::read_to_string(self.options.data.join(POSTMASTER)).ok()?;
         text.lines().next()?.trim().parse().ok()
     }
 

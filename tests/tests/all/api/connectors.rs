@@ -143,7 +143,7 @@ async fn a_login_that_may_write_is_warned_of() {
         .post(path, &json!({"config": config}))
         .await
         .expect_status(200);
-    for (result, word) in [(writer, "write"), (superuser, "superuser")] {
+    for (result, word) in [(writer, "may change rows"), (superuser, "superuser")] {
         assert_eq!(result["ok"], true, "{result:#}");
         let details: String = result["checks"]
             .as_array()

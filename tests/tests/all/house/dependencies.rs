@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use weir_tests::project::metadata;
+use weir_tests::project::{built_packages, metadata};
 
 /// Which crates of ours each crate may stand on. What is not listed is refused,
 /// so a new arrow is a decision and not an accident.
@@ -50,10 +50,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-tests", &[]),
 ];
 
+/// What values of one version cannot pass to another, or what must not be linked twice.
+const ONCE: [&str; 8] = [
+    "arrow-array",
+    "arrow-schema",
+    "arrow-ipc",
+    "rustls",
+    "hyper",
+    "axum",
+    "sqlparser",
+    "tokio-postgres",
+];
+
 /// The workspace's graph without dev-dependencies.
 struct Graph {
     names: BTreeMap<String, String>,
-    versions: BTreeMap<String, BTreeSet<String>>,
     edges: BTreeMap<String, Vec<String>>,
     members: Vec<String>,
 }
@@ -75,20 +86,11 @@ impl Graph {
             })
             .collect();
         let members = list(&metadata["workspace_members"]).map(text).collect();
-        let mut graph = Graph {
+        Graph {
             names,
-            versions: BTreeMap::new(),
             edges,
             members,
-        };
-        let reached = graph.below(graph.members.iter().map(String::as_str));
-        for package in
-            list(&metadata["packages"]).filter(|p| reached.contains(p["id"].as_str().unwrap()))
-        {
-            let versions = graph.versions.entry(text(&package["name"])).or_default();
-            versions.insert(text(&package["version"]));
         }
-        graph
     }
 
     /// Everything that these packages are built from, themselves included.
@@ -115,15 +117,9 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().unwrap().iter()
 }
 
-/// Whether a dependency is part of what runs on this platform: not for tests only.
+/// Whether a dependency is part of what runs, and not for tests only.
 fn is_needed(dep: &Value) -> bool {
-    list(&dep["dep_kinds"]).any(|kind| {
-        let target = kind["target"].as_str().unwrap_or_default();
-        kind["kind"] != "dev"
-            && !["windows", "wasm", "macos"]
-                .iter()
-                .any(|os| target.contains(os))
-    })
+    list(&dep["dep_kinds"]).any(|kind| kind["kind"] != "dev")
 }
 
 #[test]
@@ -176,23 +172,14 @@ fn core_knows_no_server_no_database_and_no_engine() {
 
 #[test]
 fn what_must_exist_once_exists_once() {
-    let graph = Graph::read();
-    for name in [
-        "arrow-array",
-        "arrow-schema",
-        "arrow-ipc",
-        "rustls",
-        "hyper",
-        "axum",
-        "sqlparser",
-        "tokio-postgres",
-    ] {
-        let versions = graph.versions.get(name);
+    let built = built_packages();
+    for name in ONCE {
+        let versions = built.get(name);
         assert_eq!(versions.map(BTreeSet::len), Some(1), "{name}: {versions:?}");
     }
     for name in ["openssl-sys", "native-tls", "openssl", "ring"] {
         assert_eq!(
-            graph.versions.get(name),
+            built.get(name),
             None,
             "{name} is a second TLS or crypto stack"
         );

@@ -123,5 +123,9 @@ async fn a_missing_server_program_is_a_clear_message() {
     let options = Options::on(StoreKind::Embedded).env("WEIR_PG_BIN", "/nonexistent");
     let failed = options.try_start().await.expect_err("there is no server");
     assert!(failed.log.contains("/nonexistent"), "{}", failed.log);
-    assert!(failed.log.contains("install"), "what to do: {}", failed.log);
+    assert!(
+        failed.log.contains("WEIR_PG_BIN"),
+        "what to do: {}",
+        failed.log
+    );
 }

@@ -106,10 +106,10 @@ async fn suffix_wins_over_parameter_wins_over_accept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_get_form_says_what_the_post_form_says() {
     let (service, path) = started().await;
-    let body = json!({"stream": "numbers", "columns": ["label", "id"], "filter": "digit = 4 and id > 100",
+    let body = json!({"stream": "numbers", "columns": ["label", "id"], "filter": "digit == 4 and id > 100",
         "order_by": [{"column": "id", "ascending": false}], "limit": 5});
     let posted = service.client.post(&path, &body).await.expect_status(200);
-    let query = "stream=numbers&columns=label,id&filter=digit%20%3D%204%20and%20id%20%3E%20100&order_by=-id&limit=5";
+    let query = "stream=numbers&columns=label,id&filter=digit%20%3D%3D%204%20and%20id%20%3E%20100&order_by=-id&limit=5";
     let got = service
         .client
         .get(&format!("{path}?{query}"))

@@ -68,17 +68,24 @@ async fn a_query_reads_values_as_a_stream_does() {
             .post(&path, &json!({"query": query, "order_by": order}))
             .await;
         if suffix == "json" {
-            assert_eq!(of_stream.text(), of_query.text());
+            assert!(of_stream.text() == of_query.text(), "the two texts differ");
         } else {
             let (one, other) = (of_stream.arrow(), of_query.arrow());
-            assert_eq!(one.schema.fields(), other.schema.fields());
+            // The server says of a query's column what lies below its domain, so
+            // the native type may differ, but nothing else.
+            for (one, other) in one.schema.fields().iter().zip(other.schema.fields()) {
+                assert_eq!(
+                    (one.name(), one.data_type()),
+                    (other.name(), other.data_type())
+                );
+            }
             let join = |table: &weir_tests::client::Table| {
                 arrow::compute::concat_batches(&table.schema, &table.batches)
                     .unwrap()
                     .columns()
                     .to_vec()
             };
-            assert_eq!(join(&one), join(&other));
+            assert!(join(&one) == join(&other), "the two tables differ");
         }
     }
 }
