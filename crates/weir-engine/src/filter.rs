@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Float64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use regex::{Regex, RegexBuilder};
 use weir_core::source::unknown_column;
+use weir_core::types::unique_names;
 use weir_core::{Comparison, Error, Operand, Predicate, Result, Value};
 
 use crate::literal::{Literal, common_type, is_text, literal};
@@ -115,20 +116,26 @@ pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
     })
 }
 
+/// The place of a column. A repeated name is also found by the name it has in
+/// the answer: the second `a` is `a_2`.
+pub(crate) fn place_of(schema: &Schema, name: &str) -> Option<usize> {
+    let names = || schema.fields().iter().map(|field| field.name().as_str());
+    names().position(|known| known == name).or_else(|| {
+        let unique = unique_names(names());
+        unique.iter().position(|known| known == name)
+    })
+}
+
 /// The place of a column, or an error with the nearest name.
 pub(crate) fn index_of(schema: &Schema, name: &str) -> Result<usize> {
-    schema
-        .fields()
-        .iter()
-        .position(|field| field.name() == name)
-        .ok_or_else(|| {
-            let known: Vec<&str> = schema
-                .fields()
-                .iter()
-                .map(|field| field.name().as_str())
-                .collect();
-            unknown_column(name, &known, "/filter")
-        })
+    place_of(schema, name).ok_or_else(|| {
+        let known: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        unknown_column(name, &known, "/filter")
+    })
 }
 
 fn text_column(schema: &Schema, name: &str) -> Result<usize> {
@@ -285,7 +292,7 @@ fn fold(
 
 /// A column in the type it is compared in. In floats NaN is null and −0.0 is 0.0,
 /// which the total order of the kernels would tell apart.
-fn comparable(column: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
+pub(crate) fn comparable(column: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
     let column = if column.data_type() == common {
         Arc::clone(column)
     } else {

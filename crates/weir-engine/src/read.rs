@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -16,7 +17,7 @@ use weir_core::{
     Result, Scan, Value,
 };
 
-use crate::filter::{Test, compile};
+use crate::filter::{Test, compile, place_of};
 use crate::sort::sort;
 
 /// What the engine may use, for all requests together.
@@ -89,8 +90,10 @@ impl Engine {
         }
         let sorts = !read.order.is_empty() && !scan.pushed.order;
         if sorts {
+            // A sort for no rows at all is one that DataFusion asserts against.
+            let fetch = read.limit.filter(|limit| *limit > 0);
             let task = Arc::new(TaskContext::default().with_runtime(Arc::clone(&self.runtime)));
-            stream = sort(stream, &scan.schema, &read.order, read.limit, task)?;
+            stream = sort(stream, &scan.schema, &read.order, fetch, task)?;
             residue.push("order_by");
         }
         if let Some(limit) = read.limit.filter(|_| !scan.pushed.limit) {
@@ -167,11 +170,7 @@ fn project(
         (0..wanted.len()).collect()
     } else {
         let place = |(index, name): (usize, &String)| {
-            let found = schema
-                .fields()
-                .iter()
-                .position(|field| field.name() == name);
-            found.ok_or_else(|| {
+            place_of(&schema, name).ok_or_else(|| {
                 let known: Vec<&str> = schema
                     .fields()
                     .iter()
@@ -190,11 +189,32 @@ fn project(
     if in_place {
         return Ok((schema, stream, false));
     }
-    let projected = Arc::new(schema.project(&places)?);
+    let projected = named(schema.project(&places)?, wanted, pushed);
+    let given = Arc::clone(&projected);
     let stream = stream
-        .map(move |batch| Ok(batch?.project(&places)?))
+        .map(move |batch| rebuilt(&batch?, &places, &given))
         .boxed();
     Ok((projected, stream, !pushed.columns))
+}
+
+fn rebuilt(batch: &RecordBatch, places: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = places.iter().map(|place| Arc::clone(batch.column(*place)));
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let rebuilt = RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &rows)?;
+    Ok(rebuilt)
+}
+
+/// A repeated column asked for by the name it has in the answer keeps that name.
+fn named(projected: Schema, wanted: &[String], pushed: &Pushed) -> SchemaRef {
+    if pushed.columns {
+        return Arc::new(projected);
+    }
+    let named = |(field, name): (&FieldRef, &String)| match field.name() == name {
+        true => Arc::clone(field),
+        false => Arc::new(Field::clone(field).with_name(name)),
+    };
+    let fields: Vec<FieldRef> = projected.fields().iter().zip(wanted).map(named).collect();
+    Arc::new(Schema::new_with_metadata(fields, projected.metadata))
 }
 
 /// Bare words of a condition become columns or text before a source sees them;
@@ -232,9 +252,9 @@ fn settled(predicate: &Predicate, schema: &Schema) -> Predicate {
             op,
             right: Operand::Word(word),
         } => {
-            let right = match schema.index_of(word) {
-                Ok(_) => Operand::Column(word.clone()),
-                Err(_) => Operand::Value(Value::Text(word.clone())),
+            let right = match place_of(schema, word) {
+                Some(_) => Operand::Column(word.clone()),
+                None => Operand::Value(Value::Text(word.clone())),
             };
             Predicate::Compare {
                 column: column.clone(),

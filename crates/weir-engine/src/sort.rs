@@ -1,4 +1,5 @@
-//! Sorting that spills: stable, text by code point, nulls where they are wanted.
+//! Sorting that spills: stable, text by code point, nulls where they are
+//! wanted. NaN sorts as null and −0.0 as 0.0.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use futures::StreamExt;
 use std::sync::Mutex;
 use weir_core::{BatchStream, Error, Kind, Nulls, Order, Result};
 
-use crate::filter::index_of;
+use crate::filter::{comparable, index_of};
 
 /// A stream that a plan takes once.
 struct Once {
@@ -93,11 +94,11 @@ pub(crate) fn sort(
     limit: Option<u64>,
     task: Arc<TaskContext>,
 ) -> Result<BatchStream> {
-    let keys = keys(schema, order)?;
-    let numbered = numbered_schema(schema);
+    let (keys, floats) = keys(schema, order)?;
+    let numbered = numbered_schema(schema, floats.len());
     let source = Once {
         schema: Arc::clone(&numbered),
-        stream: Mutex::new(Some(numbered_rows(input, Arc::clone(&numbered)))),
+        stream: Mutex::new(Some(numbered_rows(input, Arc::clone(&numbered), floats))),
     };
     let scan = StreamingTableExec::try_new(
         numbered,
@@ -118,8 +119,11 @@ pub(crate) fn sort(
         .boxed())
 }
 
-/// The keys, and last the row number: that makes the order stable.
-fn keys(schema: &Schema, order: &[Order]) -> Result<LexOrdering> {
+/// The keys, and last the row number: that makes the order stable. Floats are
+/// compared in columns of their own behind it; their places come back too.
+fn keys(schema: &Schema, order: &[Order]) -> Result<(LexOrdering, Vec<usize>)> {
+    let row = schema.fields().len();
+    let mut floats = Vec::new();
     let mut keys = Vec::with_capacity(order.len() + 1);
     for (place, key) in order.iter().enumerate() {
         let pointer = format!("/order_by/{place}");
@@ -140,25 +144,32 @@ fn keys(schema: &Schema, order: &[Order]) -> Result<LexOrdering> {
             descending: !key.ascending,
             nulls_first: key.nulls == Nulls::First,
         };
-        keys.push(PhysicalSortExpr::new(
-            Arc::new(Column::new(field.name(), index)),
-            options,
-        ));
+        let column = if field.data_type().is_floating() {
+            floats.push(index);
+            Column::new(FLOAT, row + floats.len())
+        } else {
+            Column::new(field.name(), index)
+        };
+        keys.push(PhysicalSortExpr::new(Arc::new(column), options));
     }
-    let row = Arc::new(Column::new(ROW, schema.fields().len()));
+    let row = Arc::new(Column::new(ROW, row));
     keys.push(PhysicalSortExpr::new(row, SortOptions::default()));
-    LexOrdering::new(keys).ok_or_else(|| Error::internal("an order without keys"))
+    let keys = LexOrdering::new(keys).ok_or_else(|| Error::internal("an order without keys"))?;
+    Ok((keys, floats))
 }
 
 const ROW: &str = "weir.row";
+const FLOAT: &str = "weir.float";
 
-fn numbered_schema(schema: &SchemaRef) -> SchemaRef {
+fn numbered_schema(schema: &SchemaRef, floats: usize) -> SchemaRef {
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(ROW, DataType::UInt64, false)));
+    let float = Arc::new(Field::new(FLOAT, DataType::Float64, true));
+    fields.extend(std::iter::repeat_n(float, floats));
     Arc::new(Schema::new(fields))
 }
 
-fn numbered_rows(input: BatchStream, schema: SchemaRef) -> BatchStream {
+fn numbered_rows(input: BatchStream, schema: SchemaRef, floats: Vec<usize>) -> BatchStream {
     let mut next = 0_u64;
     input
         .map(move |batch| {
@@ -168,6 +179,9 @@ fn numbered_rows(input: BatchStream, schema: SchemaRef) -> BatchStream {
             next += rows;
             let mut columns = batch.columns().to_vec();
             columns.push(numbers);
+            for place in &floats {
+                columns.push(comparable(batch.column(*place), &DataType::Float64)?);
+            }
             Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
         })
         .boxed()

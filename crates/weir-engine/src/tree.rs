@@ -197,8 +197,11 @@ fn compare(column: String, op: Comparison, json: &Json, at: &str) -> Result<Pred
     let value = Value::from_json(json)
         .ok_or_else(|| wrong(at, "a value is a number, text, true, false or null"))?;
     match (value, op) {
-        (Value::Null, Comparison::Eq) => Ok(Predicate::IsNull(column)),
-        (Value::Null, Comparison::Ne) => Ok(Predicate::IsNotNull(column)),
+        // The rules of a condition; `is_null` is null only.
+        (Value::Null, Comparison::Eq) => Ok(Predicate::IsNullOrEmpty(column)),
+        (Value::Null, Comparison::Ne) => {
+            Ok(Predicate::Not(Box::new(Predicate::IsNullOrEmpty(column))))
+        }
         (Value::Null, _) => Err(wrong(at, "null is only compared with `eq` and `ne`")),
         (value, op) => Ok(Predicate::Compare {
             column,
