@@ -22,9 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use weir_core::task::{Compute, Task};
 use weir_core::{BatchStream, Error, SourceFault};
-use weir_wire::{
-    ContentEncoding, Delivery, Format, Outcome, Rows, RowsOptions, Shape, respond,
-};
+use weir_wire::{ContentEncoding, Delivery, Format, Outcome, Rows, RowsOptions, Shape, respond};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -49,7 +47,15 @@ fn failing() -> BatchStream {
 
 fn panicking() -> BatchStream {
     let batches = stream::iter(0..2);
-    batches.map(|n| if n == 0 { Ok(batch(0, 3)) } else { panic!("on purpose") }).boxed()
+    batches
+        .map(|n| {
+            if n == 0 {
+                Ok(batch(0, 3))
+            } else {
+                panic!("on purpose")
+            }
+        })
+        .boxed()
 }
 
 /// Endless batches; counts those made, and the streams that are alive.
@@ -97,13 +103,21 @@ async fn server(
     let ends = Ends::default();
     let heard = Arc::clone(&ends);
     let handler = move || {
-        let (rows, delivery) = (Rows { schema: schema(), batches: make() }, delivery(&heard));
+        let (rows, delivery) = (
+            Rows {
+                schema: schema(),
+                batches: make(),
+            },
+            delivery(&heard),
+        );
         async move {
-            respond(rows, options, delivery).await.unwrap_or_else(|error| {
-                let mut response = Response::new(Body::from(error.to_string()));
-                *response.status_mut() = http::StatusCode::FAILED_DEPENDENCY;
-                response
-            })
+            respond(rows, options, delivery)
+                .await
+                .unwrap_or_else(|error| {
+                    let mut response = Response::new(Body::from(error.to_string()));
+                    *response.status_mut() = http::StatusCode::FAILED_DEPENDENCY;
+                    response
+                })
         }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -112,7 +126,11 @@ async fn server(
     let task = Compute::current().spawn(async move {
         axum::serve(listener, app).await.unwrap();
     });
-    Server { address, ends, _task: task }
+    Server {
+        address,
+        ends,
+        _task: task,
+    }
 }
 
 async fn ask(address: SocketAddr) -> TcpStream {
@@ -120,7 +138,10 @@ async fn ask(address: SocketAddr) -> TcpStream {
     // A small window, so that a reader that stops is felt at once.
     socket.set_recv_buffer_size(16 << 10).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     stream
 }
 
@@ -141,10 +162,19 @@ async fn fetch(address: SocketAddr) -> Answer {
     let mut raw = Vec::new();
     // An aborted connection may end in a reset; what came before still counts.
     let _reset = ask(address).await.read_to_end(&mut raw).await;
-    let split = raw.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
-    let head = String::from_utf8(raw[..split].to_vec()).unwrap().to_ascii_lowercase();
+    let split = raw
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .expect("a head");
+    let head = String::from_utf8(raw[..split].to_vec())
+        .unwrap()
+        .to_ascii_lowercase();
     let mut rest = &raw[split + 4..];
-    let mut answer = Answer { head, chunks: Vec::new(), is_complete: false };
+    let mut answer = Answer {
+        head,
+        chunks: Vec::new(),
+        is_complete: false,
+    };
     if !answer.head.contains("transfer-encoding: chunked") {
         answer.chunks.push(rest.to_vec());
         return answer;
@@ -205,7 +235,10 @@ async fn whole_answers_are_whole() {
         assert!(answer.head.contains(header), "{header} in {}", answer.head);
     }
     let end = one_end(&server.ends).await;
-    assert_eq!((end.rows, end.cancelled, end.error.is_none()), (5, false, true));
+    assert_eq!(
+        (end.rows, end.cancelled, end.error.is_none()),
+        (5, false, true)
+    );
     assert_eq!(end.bytes, answer.body().len() as u64);
 }
 
@@ -232,7 +265,10 @@ async fn an_early_failure_keeps_its_status() {
     let answer = fetch(server.address).await;
     assert!(answer.head.starts_with("http/1.1 424"), "{}", answer.head);
     assert_eq!(answer.body(), b"the connection broke");
-    assert!(server.ends.lock().is_empty(), "who gets the error needs no outcome");
+    assert!(
+        server.ends.lock().is_empty(),
+        "who gets the error needs no outcome"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -265,7 +301,10 @@ async fn a_failed_arrow_stream_is_poisoned_in_a_chunk_of_its_own() {
     let body = answer.body();
     let mut reader = arrow::ipc::reader::StreamReader::try_new(&body[..], None).unwrap();
     assert_eq!(reader.next().unwrap().unwrap().num_rows(), 3);
-    assert!(reader.next().unwrap().is_err(), "the reader must not take it for the end");
+    assert!(
+        reader.next().unwrap().is_err(),
+        "the reader must not take it for the end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,7 +315,11 @@ async fn the_poison_comes_through_compression() {
             ..options(Format::Arrow)
         };
         let answer = fetch(server(failing, options).await.address).await;
-        assert!(answer.head.contains(&format!("content-encoding: {}", encoding.name())));
+        assert!(
+            answer
+                .head
+                .contains(&format!("content-encoding: {}", encoding.name()))
+        );
         let packed = answer.body();
         let mut body = Vec::new();
         // The stream was never finished, so the decoder complains at the end.
@@ -284,9 +327,9 @@ async fn the_poison_comes_through_compression() {
             ContentEncoding::Gzip => {
                 flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut body)
             }
-            ContentEncoding::Zstd => {
-                zstd::stream::read::Decoder::new(&packed[..]).unwrap().read_to_end(&mut body)
-            }
+            ContentEncoding::Zstd => zstd::stream::read::Decoder::new(&packed[..])
+                .unwrap()
+                .read_to_end(&mut body),
         };
         assert!(outcome.is_err(), "{encoding:?} looks complete");
         assert!(ends_in_poison(&body), "{encoding:?}");
@@ -307,9 +350,9 @@ async fn compressed_answers_read_back() {
             ContentEncoding::Gzip => {
                 flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text)
             }
-            ContentEncoding::Zstd => {
-                zstd::stream::read::Decoder::new(&packed[..]).unwrap().read_to_string(&mut text)
-            }
+            ContentEncoding::Zstd => zstd::stream::read::Decoder::new(&packed[..])
+                .unwrap()
+                .read_to_string(&mut text),
         }
         .unwrap();
         let rows: Vec<Vec<serde_json::Value>> = serde_json::from_str(&text).unwrap();
@@ -319,15 +362,22 @@ async fn compressed_answers_read_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ndjson_says_how_it_ended_when_asked() {
-    let options = RowsOptions { end_marker: true, ..options(Format::Ndjson) };
+    let options = RowsOptions {
+        end_marker: true,
+        ..options(Format::Ndjson)
+    };
     let last = |answer: &Answer| {
         let text = String::from_utf8(answer.body()).unwrap();
         serde_json::from_str::<serde_json::Value>(text.lines().last().unwrap()).unwrap()
     };
     let answer = fetch(server(fine, options).await.address).await;
-    assert_eq!(last(&answer), serde_json::json!({ "$weir": { "status": "succeeded", "rows": 5 } }));
+    assert_eq!(
+        last(&answer),
+        serde_json::json!({ "$weir": { "status": "succeeded", "rows": 5 } })
+    );
     let answer = fetch(server(failing, options).await.address).await;
-    let failed = serde_json::json!({ "status": "failed", "rows": 3, "problem": { "code": "unavailable" } });
+    let failed =
+        serde_json::json!({ "status": "failed", "rows": 3, "problem": { "code": "unavailable" } });
     assert_eq!(last(&answer)["$weir"], failed);
     assert!(!answer.is_complete);
 }
@@ -344,7 +394,10 @@ async fn a_slow_reader_slows_the_source_and_a_gone_one_stops_it() {
         client.read_exact(&mut some).await.unwrap();
         let settled = settle(&made).await;
         // About 70 KB a batch: the queue, the server's and the kernel's buffers.
-        assert!(settled < 200, "{format:?} made {settled} batches for a reader that stands still");
+        assert!(
+            settled < 200,
+            "{format:?} made {settled} batches for a reader that stands still"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(made.load(Ordering::SeqCst), settled, "{format:?} went on");
         assert_eq!(alive.load(Ordering::SeqCst), 1);
@@ -357,7 +410,11 @@ async fn a_slow_reader_slows_the_source_and_a_gone_one_stops_it() {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(alive.load(Ordering::SeqCst), 0, "{format:?}: the scan was not dropped");
+        assert_eq!(
+            alive.load(Ordering::SeqCst),
+            0,
+            "{format:?}: the scan was not dropped"
+        );
     }
 }
 
@@ -382,20 +439,45 @@ async fn rows_start_after_the_wait_even_when_none_have_come() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         Err(broken())
     };
-    let rows = Rows { schema: schema(), batches: stream::once(late).boxed() };
-    let patient = Delivery { first_batch_wait: Duration::from_millis(20), ..delivery(&ends) };
-    let response = respond(rows, options(Format::Arrow), patient).await.unwrap();
-    assert!(axum::body::to_bytes(response.into_body(), 1 << 20).await.is_err());
-    assert_eq!(one_end(&ends).await.error.unwrap().message(), "the connection broke");
+    let rows = Rows {
+        schema: schema(),
+        batches: stream::once(late).boxed(),
+    };
+    let patient = Delivery {
+        first_batch_wait: Duration::from_millis(20),
+        ..delivery(&ends)
+    };
+    let response = respond(rows, options(Format::Arrow), patient)
+        .await
+        .unwrap();
+    assert!(
+        axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        one_end(&ends).await.error.unwrap().message(),
+        "the connection broke"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chunk_larger_than_the_queue_passes_alone() {
     let ends = Ends::default();
-    let rows = Rows { schema: schema(), batches: stream::iter(vec![Ok(batch(0, 5_000))]).boxed() };
-    let narrow = Delivery { queue_bytes: 10, ..delivery(&ends) };
-    let response = respond(rows, options(Format::Ndjson), narrow).await.unwrap();
-    let body = axum::body::to_bytes(response.into_body(), 1 << 30).await.unwrap();
+    let rows = Rows {
+        schema: schema(),
+        batches: stream::iter(vec![Ok(batch(0, 5_000))]).boxed(),
+    };
+    let narrow = Delivery {
+        queue_bytes: 10,
+        ..delivery(&ends)
+    };
+    let response = respond(rows, options(Format::Ndjson), narrow)
+        .await
+        .unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 30)
+        .await
+        .unwrap();
     assert_eq!(body.iter().filter(|b| **b == b'\n').count(), 5_000);
     assert_eq!(one_end(&ends).await.rows, 5_000);
 }
