@@ -93,7 +93,8 @@ def database(stack):
     psql(dsn, "-qc", LINEITEM)
     rows = folder / "rows"
     rows.mkdir()
-    subprocess.run([pathlib.Path(sys.executable).parent / "tpchgen-cli", "-s", SCALE, "--tables", "lineitem", "--format", "csv", "--output-dir", rows], check=True)
+    generator = pathlib.Path(sys.executable).parent / "tpchgen-cli"
+    subprocess.run([generator, "csv", "-s", SCALE, "--tables", "lineitem", "--output-dir", rows], check=True)
     [table] = rows.glob("**/lineitem*.csv")
     psql(dsn, "-qc", f"\\copy lineitem from '{table}' with (format csv, header)")
     table.unlink()
