@@ -7,7 +7,7 @@
 //!   counts as "does not" up to the nearest `NOT`, which is written `IS NOT TRUE`.
 //! - Text compares by code point: `COLLATE "C"`, in databases in UTF-8.
 //! - Values that become null when they are read (see `types`) must count as null.
-//! - `NaN` counts as null in filters, and sorts after everything, `-0` before `0`.
+//! - `NaN` counts as null, and `-0` is `0`.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use weir_core::{Comparison, Nulls, Operand, Order, Predicate, Value};
@@ -77,13 +77,6 @@ impl<'a> Compiler<'a> {
                 Nulls::Last => "NULLS LAST",
             };
             keys.push(format!("{} {direction} {nulls}", self.sort_key(found)?));
-            if found.column.mapping.compare == Compare::Float {
-                let back = if key.ascending { "DESC" } else { "ASC" };
-                keys.push(format!(
-                    "({} = 0 AND {}::text = '-0') {back}",
-                    found.sql, found.sql
-                ));
-            }
         }
         Some(keys.join(", "))
     }
@@ -91,18 +84,20 @@ impl<'a> Compiler<'a> {
     fn sort_key(&self, key: &ColumnRef<'_>) -> Option<String> {
         let sql = &key.sql;
         let sorted = match key.column.mapping.compare {
-            Compare::Bool | Compare::Int | Compare::Float | Compare::Uuid => sql.clone(),
+            Compare::Bool | Compare::Int | Compare::Uuid => sql.clone(),
             Compare::Text if self.utf8 => format!("{sql}::text COLLATE \"C\""),
             // By its stored form, padding included.
             Compare::Padded(width) if self.utf8 => {
                 format!("pg_catalog.rpad({sql}::text, {width}) COLLATE \"C\"")
             }
-            Compare::Decimal(_) | Compare::Date | Compare::Timestamp | Compare::TimestampTz => {
-                match self.is_special(key) {
-                    Some(special) => format!("CASE WHEN NOT ({special}) THEN {sql} END"),
-                    None => sql.clone(),
-                }
-            }
+            Compare::Float
+            | Compare::Decimal(_)
+            | Compare::Date
+            | Compare::Timestamp
+            | Compare::TimestampTz => match self.is_special(key) {
+                Some(special) => format!("CASE WHEN NOT ({special}) THEN {sql} END"),
+                None => sql.clone(),
+            },
             Compare::Text | Compare::Padded(_) | Compare::Unknown | Compare::Never => return None,
         };
         Some(sorted)

@@ -203,6 +203,87 @@ async fn of_query(lease: &mut Lease, text: &str, values: &[weir_core::Value]) ->
     })
 }
 
+/// The clauses that the server takes over.
+struct Clauses {
+    /// One for each conjunct; `None` is left to the engine.
+    filter: Vec<Option<String>>,
+    order: Option<String>,
+    limit: Option<u64>,
+    /// The rows come in the wanted order, if one is wanted.
+    is_ordered: bool,
+    params: Vec<Bound>,
+}
+
+impl Clauses {
+    fn of(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Self {
+        let pairs = origin.columns.iter().zip(&origin.references);
+        let references: Vec<ColumnRef<'_>> = pairs
+            .map(|(column, sql)| ColumnRef {
+                sql: sql.clone(),
+                column,
+            })
+            .collect();
+        let mut compiler = Compiler::new(&references, utf8, lenient, origin.params.len() + 1);
+        let parts = read.filter.iter();
+        let filter: Vec<Option<String>> = parts.map(|part| compiler.conjunct(part)).collect();
+        let order = match read.order.as_slice() {
+            [] => None,
+            keys => compiler.order(keys),
+        };
+        let is_ordered = read.order.is_empty() || order.is_some();
+        // Rows that the engine still drops or sorts must not be cut before.
+        let is_whole = is_ordered && filter.iter().all(Option::is_some);
+        Clauses {
+            limit: read.limit.filter(|_| is_whole),
+            params: compiler.into_params(),
+            filter,
+            order,
+            is_ordered,
+        }
+    }
+
+    /// Columns that the rest of the read speaks of.
+    fn left_over<'a>(&self, read: &'a Read) -> Vec<&'a str> {
+        let parts = read.filter.iter().zip(&self.filter);
+        let mut names: Vec<&str> = parts
+            .filter(|(_, sql)| sql.is_none())
+            .flat_map(|(part, _)| part.columns())
+            .collect();
+        if !self.is_ordered {
+            names.extend(read.order.iter().map(|key| key.column.as_str()));
+        }
+        names
+    }
+
+    fn append_to(&self, sql: &mut String) {
+        let filter: Vec<&str> = self.filter.iter().flatten().map(String::as_str).collect();
+        if !filter.is_empty() {
+            sql.push_str(" WHERE ");
+            sql.push_str(&filter.join(" AND "));
+        }
+        if let Some(order) = &self.order {
+            sql.push_str(" ORDER BY ");
+            sql.push_str(order);
+        }
+        if let Some(limit) = self.limit {
+            sql.push_str(&format!(" LIMIT {}", limit.min(i64::MAX as u64)));
+        }
+    }
+
+    fn pushed(&self, read: &Read) -> Pushed {
+        let push = |sql: &Option<String>| match sql {
+            Some(_) => PushDown::Exact,
+            None => PushDown::No,
+        };
+        Pushed {
+            filter: self.filter.iter().map(push).collect(),
+            order: self.order.is_some(),
+            limit: self.limit.is_some(),
+            columns: read.columns.is_some(),
+        }
+    }
+}
+
 /// Builds the statement, and says what it takes over.
 fn plan(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Result<Plan> {
     let known: Vec<&str> = origin
@@ -210,86 +291,26 @@ fn plan(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Result<Plan>
         .iter()
         .map(|column| column.name.as_str())
         .collect();
-    let wanted = places(read, &known)?;
-    let references: Vec<ColumnRef<'_>> = origin
-        .columns
-        .iter()
-        .zip(&origin.references)
-        .map(|(column, sql)| ColumnRef {
-            sql: sql.clone(),
-            column,
-        })
-        .collect();
-    let mut compiler = Compiler::new(&references, utf8, lenient, origin.params.len() + 1);
-    let conjuncts: Vec<Option<String>> = read
-        .filter
-        .iter()
-        .map(|part| compiler.conjunct(part))
-        .collect();
-    let order = if read.order.is_empty() {
-        None
-    } else {
-        compiler.order(&read.order)
-    };
-    let is_ordered = read.order.is_empty() || order.is_some();
-    let is_filtered = conjuncts.iter().all(Option::is_some);
-    let limit = read.limit.filter(|_| is_ordered && is_filtered);
-    let mut output = wanted;
+    let mut output = places(read, &known)?;
+    let clauses = Clauses::of(origin, read, utf8, lenient);
     if read.columns.is_some() {
-        let left_over = read
-            .filter
-            .iter()
-            .zip(&conjuncts)
-            .filter(|(_, sql)| sql.is_none());
-        let mut needed: Vec<&str> = left_over.flat_map(|(part, _)| part.columns()).collect();
-        if !is_ordered {
-            needed.extend(read.order.iter().map(|key| key.column.as_str()));
-        }
-        for name in needed {
-            if let Some(place) = known.iter().position(|other| *other == name)
-                && !output.contains(&place)
-            {
-                output.push(place);
-            }
+        for name in clauses.left_over(read) {
+            let place = known.iter().position(|other| *other == name);
+            output.extend(place.filter(|place| !output.contains(place)));
         }
     }
     let mut sql = select(origin, &output);
-    let filter: Vec<&str> = conjuncts.iter().flatten().map(String::as_str).collect();
-    if !filter.is_empty() {
-        sql.push_str(&format!(" WHERE {}", filter.join(" AND ")));
-    }
-    if let Some(order) = order {
-        sql.push_str(&format!(" ORDER BY {order}"));
-    }
-    if let Some(limit) = limit {
-        sql.push_str(&format!(" LIMIT {}", limit.min(i64::MAX as u64)));
-    }
-    let pushed = Pushed {
-        filter: conjuncts
-            .iter()
-            .map(|sql| {
-                if sql.is_some() {
-                    PushDown::Exact
-                } else {
-                    PushDown::No
-                }
-            })
-            .collect(),
-        order: !read.order.is_empty() && is_ordered,
-        limit: limit.is_some(),
-        columns: read.columns.is_some(),
-    };
-    let params = origin
-        .params
-        .iter()
-        .cloned()
-        .chain(compiler.into_params())
-        .collect();
+    clauses.append_to(&mut sql);
     Ok(Plan {
         sql,
-        params,
         output,
-        pushed,
+        pushed: clauses.pushed(read),
+        params: origin
+            .params
+            .iter()
+            .cloned()
+            .chain(clauses.params)
+            .collect(),
     })
 }
 

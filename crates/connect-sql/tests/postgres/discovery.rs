@@ -230,7 +230,7 @@ async fn unknown_streams_name_the_nearest() {
 #[tokio::test]
 async fn twenty_thousand_tables_are_no_stall() {
     let database = Database::create().await;
-    for part in 0..20 {
+    for part in 0..40 {
         database
             .run(&format!(
                 "do $$ begin for i in 1..500 loop

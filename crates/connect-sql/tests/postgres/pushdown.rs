@@ -1,7 +1,5 @@
 //! What is pushed down answers as the engine would: the same rows, in the same order.
 
-use std::path::PathBuf;
-
 use arrow::record_batch::RecordBatch;
 use weir_core::{
     Comparison, Nulls, OpenSource, Operand, Order, Predicate, PushDown, Pushed, Read, Value,
@@ -26,97 +24,57 @@ insert into rows values
  (9, 9, 9, 9007199254740992, 2, 2, '😀', '😀', '😀😀😀', 'é', '9999-12-31', '9999-12-31', '9999-12-31 00:00:00+00', null, true, 1, '12:00', '[1]');
 "#;
 
-fn text(value: &str) -> Value {
-    Value::Text(value.into())
-}
+/// Columns, and literals to compare each with: text in quotes, numbers bare.
+const LITERALS: [(&str, &[&str]); 14] = [
+    ("i", &["2", "-1", "3000000000", "1.5", "'2'"]),
+    ("j", &["2", "9223372036854775807"]),
+    ("f", &["0", "1.5", "-1.5", "0.1", "9007199254740992"]),
+    ("g", &["0", "1.5", "0.1"]),
+    ("n", &["0", "1.50", "1.5", "0.005", "99999999.99", "1e1"]),
+    ("t", &["''", "'a'", "'A'", "'ä'", "'b'", "'😀'", "' '"]),
+    ("u", &["''", "'a'", "'A'", "'b'", "'Zebra'"]),
+    (
+        "c",
+        &["'abc'", "'ab '", "'a'", "'a  '", "'Z'", "'😀😀😀'", "''"],
+    ),
+    ("v", &["'a'", "'A '", "'zz'"]),
+    ("d", &["'2024-01-01'", "'0001-01-01'", "'9999-12-31'"]),
+    (
+        "at",
+        &[
+            "'2024-01-01'",
+            "'2024-01-01 00:00:01'",
+            "'2024-02-29T12:00:00.000001'",
+            "'9999-12-31'",
+        ],
+    ),
+    (
+        "z",
+        &[
+            "'2024-01-01'",
+            "'2024-01-01 00:00:01'",
+            "'2024-01-01T01:00:00+01:00'",
+            "'2024-01-01T00:00:01Z'",
+        ],
+    ),
+    (
+        "k",
+        &[
+            "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+            "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
+            "'b'",
+        ],
+    ),
+    ("m", &["'1'"]),
+];
 
-fn number(value: &str) -> Value {
-    Value::Number(value.into())
-}
-
-/// Columns, and literals to compare each with.
-fn literals() -> Vec<(&'static str, Vec<Value>)> {
-    let moments = || {
-        [
-            "2024-01-01",
-            "2024-01-01 00:00:01",
-            "2024-02-29T12:00:00.000001",
-            "9999-12-31",
-        ]
-        .map(text)
-        .to_vec()
-    };
-    vec![
-        (
-            "i",
-            vec![
-                Value::Int(2),
-                Value::Int(-1),
-                Value::Int(3_000_000_000),
-                number("1.5"),
-                text("2"),
-            ],
-        ),
-        ("j", vec![Value::Int(2), Value::Int(i64::MAX)]),
-        (
-            "f",
-            vec![
-                Value::Int(0),
-                number("1.5"),
-                number("-1.5"),
-                number("0.1"),
-                Value::Int(9_007_199_254_740_992),
-            ],
-        ),
-        ("g", vec![Value::Int(0), number("1.5"), number("0.1")]),
-        (
-            "n",
-            vec![
-                Value::Int(0),
-                number("1.50"),
-                number("1.5"),
-                number("0.005"),
-                number("99999999.99"),
-                number("1e1"),
-            ],
-        ),
-        ("t", ["", "a", "A", "ä", "b", "😀", " "].map(text).to_vec()),
-        ("u", ["", "a", "A", "b", "Zebra"].map(text).to_vec()),
-        (
-            "c",
-            ["abc", "ab ", "a", "a  ", "Z", "😀😀😀", ""]
-                .map(text)
-                .to_vec(),
-        ),
-        ("v", ["a", "A ", "zz"].map(text).to_vec()),
-        (
-            "d",
-            ["2024-01-01", "0001-01-01", "9999-12-31"]
-                .map(text)
-                .to_vec(),
-        ),
-        ("at", moments()),
-        (
-            "z",
-            [
-                moments(),
-                vec![
-                    text("2024-01-01T01:00:00+01:00"),
-                    text("2024-01-01T00:00:01Z"),
-                ],
-            ]
-            .concat(),
-        ),
-        (
-            "k",
-            vec![
-                text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
-                text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
-                text("b"),
-            ],
-        ),
-        ("m", vec![text("1")]),
-    ]
+fn literal(text: &str) -> Value {
+    match text.strip_prefix('\'') {
+        Some(quoted) => Value::Text(quoted.trim_end_matches('\'').into()),
+        None => text
+            .parse()
+            .map_or_else(|_| Value::Number(text.into()), Value::Int),
+    }
 }
 
 const OPERATORS: [Comparison; 6] = [
@@ -136,79 +94,93 @@ fn compare(column: &str, op: Comparison, value: Value) -> Predicate {
     }
 }
 
-fn predicates() -> Vec<Predicate> {
+fn with_literals() -> Vec<Predicate> {
     let mut all = Vec::new();
-    for (column, values) in literals() {
+    for (column, texts) in LITERALS {
+        let values: Vec<Value> = texts.iter().map(|text| literal(text)).collect();
         for value in &values {
-            for op in OPERATORS {
-                all.push(compare(column, op, value.clone()));
-            }
+            all.extend(OPERATORS.map(|op| compare(column, op, value.clone())));
         }
-        all.push(Predicate::In {
-            column: column.into(),
-            values: values.clone(),
-        });
+        let (low, high) = (values[0].clone(), values[values.len() - 1].clone());
         all.push(Predicate::Between {
             column: column.into(),
-            low: values[0].clone(),
-            high: values[values.len() - 1].clone(),
+            low,
+            high,
+        });
+        all.push(Predicate::In {
+            column: column.into(),
+            values,
         });
     }
-    for column in [
+    for op in [Comparison::Eq, Comparison::Ne] {
+        all.extend([true, false].map(|truth| compare("b", op, Value::Bool(truth))));
+    }
+    all
+}
+
+fn with_nulls() -> Vec<Predicate> {
+    let columns = [
         "i", "f", "g", "n", "t", "u", "c", "d", "at", "z", "k", "b", "m", "h", "js",
-    ] {
-        let name = column.to_owned();
-        all.push(Predicate::IsNull(name.clone()));
-        all.push(Predicate::IsNotNull(name.clone()));
-        all.push(Predicate::IsNullOrEmpty(name.clone()));
-        all.push(Predicate::IsBlank(name));
-    }
-    for (pattern, negated) in [
-        ("a", false),
-        ("a", true),
-        ("b.c", false),
-        ("%", false),
-        ("", false),
-        ("^a", true),
-        ("ä", false),
-    ] {
-        for column in ["t", "u", "v", "c"] {
-            all.push(Predicate::Contains {
-                column: column.into(),
-                pattern: pattern.into(),
-                negated,
-            });
-            all.push(Predicate::StartsWith {
-                column: column.into(),
-                prefix: pattern.into(),
-            });
-        }
-    }
-    for op in OPERATORS {
-        for (left, right) in [("i", "j"), ("t", "v"), ("t", "u"), ("f", "g"), ("d", "d")] {
-            all.push(Predicate::Compare {
-                column: left.into(),
-                op,
-                right: Operand::Column(right.into()),
-            });
-        }
-    }
-    for truth in [true, false] {
-        all.push(compare("b", Comparison::Eq, Value::Bool(truth)));
-        all.push(compare("b", Comparison::Ne, Value::Bool(truth)));
-    }
-    let negations: Vec<Predicate> = all
+    ];
+    let tests = [
+        Predicate::IsNull,
+        Predicate::IsNotNull,
+        Predicate::IsNullOrEmpty,
+        Predicate::IsBlank,
+    ];
+    columns
         .iter()
-        .cloned()
-        .map(|part| Predicate::Not(Box::new(part)))
-        .collect();
-    let pairs: Vec<Predicate> = all
-        .windows(2)
-        .step_by(7)
+        .flat_map(|column| tests.map(|test| test((*column).to_owned())))
+        .collect()
+}
+
+fn with_patterns() -> Vec<Predicate> {
+    let mut all = Vec::new();
+    for pattern in ["a", "b.c", "%", "", "^a", "ä"].map(str::to_owned) {
+        for column in ["t", "u", "v", "c"].map(str::to_owned) {
+            let prefix = pattern.clone();
+            all.push(Predicate::StartsWith {
+                column: column.clone(),
+                prefix,
+            });
+            all.extend([true, false].map(|negated| Predicate::Contains {
+                column: column.clone(),
+                pattern: pattern.clone(),
+                negated,
+            }));
+        }
+    }
+    all
+}
+
+fn with_columns() -> Vec<Predicate> {
+    let pairs = [("i", "j"), ("t", "v"), ("t", "u"), ("f", "g"), ("d", "d")];
+    let of = |(left, right): (&str, &str)| {
+        OPERATORS.map(|op| Predicate::Compare {
+            column: left.into(),
+            op,
+            right: Operand::Column(right.into()),
+        })
+    };
+    pairs.into_iter().flat_map(of).collect()
+}
+
+fn predicates() -> Vec<Predicate> {
+    let not = |part: Predicate| Predicate::Not(Box::new(part));
+    let mut all = [
+        with_literals(),
+        with_nulls(),
+        with_patterns(),
+        with_columns(),
+    ]
+    .concat();
+    let negations: Vec<Predicate> = all.iter().cloned().map(not).collect();
+    let pairs = all.windows(2).step_by(7);
+    let pairs: Vec<Predicate> = pairs
         .flat_map(|pair| {
             [
                 Predicate::Or(pair.to_vec()),
-                Predicate::Not(Box::new(Predicate::And(pair.to_vec()))),
+                not(Predicate::And(pair.to_vec())),
             ]
         })
         .collect();
@@ -221,7 +193,7 @@ fn predicates() -> Vec<Predicate> {
 fn engine() -> Engine {
     let limits = EngineLimits {
         memory_bytes: 64 << 20,
-        spill_dir: PathBuf::from(std::env::temp_dir()),
+        spill_dir: std::env::temp_dir(),
         spill_bytes: 1 << 20,
     };
     Engine::new(limits).unwrap()
