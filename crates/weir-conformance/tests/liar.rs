@@ -126,7 +126,13 @@ impl Source for Handle {
 #[tokio::test]
 async fn every_lie_is_noticed() {
     let connector = Entry::of(Liar).with_source().build();
-    let cases = check_all(&*connector, serde_json::json!({}), &context(), expect(3)).await;
+    let cases = check_all(
+        &*connector,
+        serde_json::json!({}),
+        &context(),
+        expect(&["penguins"], 3, "body_mass_g"),
+    )
+    .await;
     let failed: Vec<&str> = cases
         .iter()
         .filter(|case| case.outcome.is_err())

@@ -9,7 +9,13 @@ use weir_conformance::{check_all, report, verdict};
 async fn the_sample_conforms() {
     let connector = connect_sample::entry();
     let config = serde_json::json!({});
-    let cases = check_all(&*connector, config, &context(), expect(344)).await;
+    let cases = check_all(
+        &*connector,
+        config,
+        &context(),
+        expect(&["penguins"], 344, "body_mass_g"),
+    )
+    .await;
     assert_eq!(verdict(&cases), Ok(()));
     assert_eq!(report(&cases), format!("{} passed, 0 failed", cases.len()));
     assert!(cases.len() >= 20, "{}", cases.len());
@@ -18,7 +24,13 @@ async fn the_sample_conforms() {
 #[tokio::test]
 async fn a_wrong_count_is_noticed() {
     let connector = connect_sample::entry();
-    let cases = check_all(&*connector, serde_json::json!({}), &context(), expect(345)).await;
+    let cases = check_all(
+        &*connector,
+        serde_json::json!({}),
+        &context(),
+        expect(&["penguins"], 345, "body_mass_g"),
+    )
+    .await;
     let failed: Vec<&str> = cases
         .iter()
         .filter(|case| case.outcome.is_err())

@@ -32,11 +32,11 @@ pub fn context() -> Context {
     }
 }
 
-/// What is known of the stream `penguins`.
-pub fn expect(rows: u64) -> Expect {
+/// What is known of a stream.
+pub fn expect(stream: &[&str], rows: u64, order_by: &str) -> Expect {
     Expect {
-        stream: StreamId::from_parts(["penguins"]),
+        stream: StreamId::from_parts(stream.iter().copied()),
         rows,
-        order_by: "body_mass_g".into(),
+        order_by: order_by.into(),
     }
 }
