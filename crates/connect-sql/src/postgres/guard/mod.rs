@@ -39,7 +39,11 @@ fn examine(text: &str) -> Result<&str> {
         .map_err(|e| not_understood(&e.message))?;
     check_tokens(&tokens)?;
     let end = statement_end(text, &tokens);
-    let parsed = parse(&dialect, tokens).map_err(|error| not_understood(&error.to_string()))?;
+    let command = foreign_command(&tokens);
+    let parsed = parse(&dialect, tokens).map_err(|error| match command {
+        Some(command) => read_only(command),
+        None => not_understood(&error.to_string()),
+    })?;
     let statement = match parsed.as_slice() {
         [] => return Err(Error::invalid("/query", "the query holds no statement")),
         [statement] => statement,
@@ -56,6 +60,33 @@ fn examine(text: &str) -> Result<&str> {
         ControlFlow::Break(refusal) => Err(refusal),
         ControlFlow::Continue(()) => Ok(text[..end].trim()),
     }
+}
+
+/// Commands of the server that the parser does not know; none of them reads.
+const FOREIGN_COMMANDS: [&str; 10] = [
+    "DO",
+    "REFRESH",
+    "REINDEX",
+    "CLUSTER",
+    "CHECKPOINT",
+    "REASSIGN",
+    "SECURITY",
+    "IMPORT",
+    "MOVE",
+    "ABORT",
+];
+
+/// The one of [`FOREIGN_COMMANDS`] that the text begins with.
+fn foreign_command(tokens: &[TokenWithSpan]) -> Option<&'static str> {
+    let first = tokens
+        .iter()
+        .find(|token| !matches!(token.token, Token::Whitespace(_)))?;
+    let Token::Word(word) = &first.token else {
+        return None;
+    };
+    FOREIGN_COMMANDS
+        .into_iter()
+        .find(|command| word.quote_style.is_none() && word.value.eq_ignore_ascii_case(command))
 }
 
 fn parse(

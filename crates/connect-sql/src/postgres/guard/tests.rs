@@ -154,6 +154,11 @@ fn what_was_found_is_named() {
     );
     assert!(said("SELECT x.PG_Read_File('a')").contains("PG_Read_File"));
     assert_eq!(check("DELETE FROM t").unwrap_err().kind(), Kind::ReadOnly);
+    assert!(said("/* x */ do $$ begin end $$").contains("DO"));
+    assert_eq!(
+        check("REFRESH MATERIALIZED VIEW m").unwrap_err().kind(),
+        Kind::ReadOnly
+    );
     assert_eq!(
         check("SELECT * FROM WHERE ,").unwrap_err().stable_code(),
         "query_not_understood"
