@@ -162,10 +162,16 @@ impl Options {
                     options: self.clone(),
                 })
             }
-            Err(code) => Err(Failed {
-                code,
-                log: read(&self.log()),
-            }),
+            Err(code) => {
+                if code.is_some() {
+                    // A private server in this folder may belong to a service that runs.
+                    guard.leave(Duration::from_secs(10)).await;
+                }
+                Err(Failed {
+                    code,
+                    log: read(&self.log()),
+                })
+            }
         }
     }
 
