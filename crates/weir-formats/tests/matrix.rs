@@ -251,71 +251,44 @@ proptest! {
     }
 }
 
-/// One batch with every type, each with a null and its extremes.
-fn everything() -> RecordBatch {
-    let (min, max) = (i64::MIN, i64::MAX);
-    let longs = || vec![Some(min), None, Some(max)];
-    let ints = || vec![Some(i32::MIN), None, Some(i32::MAX)];
-    let texts = [Some("a\"\\\n\u{1F427}\0"), None, Some("")];
-    let dictionary: DictionaryArray<Int32Type> = texts.into_iter().collect();
-    let ends = Int32Array::from(vec![1, 3]);
-    let runs =
-        RunArray::<Int32Type>::try_new(&ends, &Int64Array::from(vec![None, Some(max)])).unwrap();
-    let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
-    map.keys().append_value("k\"");
-    map.values().append_value(max);
-    map.append(true).unwrap();
-    map.append(false).unwrap();
-    map.append(true).unwrap();
-    let fixed = FixedSizeListArray::from_iter_primitive::<Int16Type, _, _>(
-        [Some([Some(i16::MIN), None]), None, Some([Some(1), Some(2)])],
-        2,
-    );
-    let list = ListArray::from_iter_primitive::<Float32Type, _, _>([
-        Some(vec![Some(f32::NAN), None, Some(f32::MIN_POSITIVE)]),
-        None,
-        Some(vec![]),
-    ]);
-    let view = cast(
-        &list,
-        &DataType::ListView(Arc::new(Field::new_list_field(DataType::Float32, true))),
-    )
-    .unwrap();
-    let large = cast(
-        &list,
-        &DataType::LargeList(Arc::new(Field::new_list_field(DataType::Float32, true))),
-    )
-    .unwrap();
-    let fixed_bytes = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
-        [Some([0_u8; 16]), None, Some([255; 16])].into_iter(),
-        16,
-    )
-    .unwrap();
-    let nano = IntervalMonthDayNano::new(i32::MIN, i32::MAX, min);
-    let arrays: Vec<ArrayRef> = vec![
+const TEXTS: [Option<&str>; 3] = [Some("a\"\\\n\u{1F427}\0"), None, Some("")];
+
+fn longs() -> Vec<Option<i64>> {
+    vec![Some(i64::MIN), None, Some(i64::MAX)]
+}
+
+fn ints() -> Vec<Option<i32>> {
+    vec![Some(i32::MIN), None, Some(i32::MAX)]
+}
+
+fn scalars() -> Vec<ArrayRef> {
+    let sparse = [Some([0_u8; 16]), None, Some([255; 16])];
+    let fixed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(sparse.into_iter(), 16);
+    let halves = vec![Some(half::f16::MAX), None, Some(half::f16::NAN)];
+    let floats = vec![Some(f64::NEG_INFINITY), None, Some(f64::MIN_POSITIVE)];
+    vec![
         Arc::new(NullArray::new(3)),
         Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
         Arc::new(Int64Array::from(longs())),
         Arc::new(UInt64Array::from(vec![Some(0), None, Some(u64::MAX)])),
-        Arc::new(Float16Array::from(vec![
-            Some(half::f16::MAX),
-            None,
-            Some(half::f16::NAN),
-        ])),
-        Arc::new(Float64Array::from(vec![
-            Some(f64::NEG_INFINITY),
-            None,
-            Some(f64::MIN_POSITIVE),
-        ])),
+        Arc::new(Float16Array::from(halves)),
+        Arc::new(Float64Array::from(floats)),
         Arc::new(Decimal256Array::from(vec![
             Some(i256::MIN),
             None,
             Some(i256::MAX),
         ])),
-        Arc::new(StringArray::from(texts.to_vec())),
-        Arc::new(StringViewArray::from_iter(texts)),
-        Arc::new(BinaryViewArray::from_iter(texts)),
-        Arc::new(fixed_bytes),
+        Arc::new(StringArray::from(TEXTS.to_vec())),
+        Arc::new(StringViewArray::from_iter(TEXTS)),
+        Arc::new(BinaryViewArray::from_iter(TEXTS)),
+        Arc::new(fixed.unwrap()),
+    ]
+}
+
+fn times() -> Vec<ArrayRef> {
+    let days = IntervalDayTime::new(i32::MIN, i32::MAX);
+    let nanos = IntervalMonthDayNano::new(i32::MIN, i32::MAX, i64::MIN);
+    vec![
         Arc::new(Date32Array::from(ints())),
         Arc::new(Date64Array::from(longs())),
         Arc::new(Time32SecondArray::from(ints())),
@@ -330,27 +303,57 @@ fn everything() -> RecordBatch {
         Arc::new(DurationSecondArray::from(longs())),
         Arc::new(DurationNanosecondArray::from(longs())),
         Arc::new(IntervalYearMonthArray::from(ints())),
-        Arc::new(IntervalDayTimeArray::from(vec![
-            Some(IntervalDayTime::new(i32::MIN, i32::MAX)),
-            None,
-            None,
-        ])),
+        Arc::new(IntervalDayTimeArray::from(vec![Some(days), None, None])),
         Arc::new(IntervalMonthDayNanoArray::from(vec![
-            Some(nano),
+            Some(nanos),
             None,
             None,
         ])),
+    ]
+}
+
+fn map() -> MapArray {
+    let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+    map.keys().append_value("k\"");
+    map.values().append_value(i64::MAX);
+    for is_valid in [true, false, true] {
+        map.append(is_valid).unwrap();
+    }
+    map.finish()
+}
+
+fn structured() -> Vec<ArrayRef> {
+    let dictionary: DictionaryArray<Int32Type> = TEXTS.into_iter().collect();
+    let ends = Int32Array::from(vec![1, 3]);
+    let values = Int64Array::from(vec![None, Some(i64::MAX)]);
+    let pairs = [Some([Some(i16::MIN), None]), None, Some([Some(1), Some(2)])];
+    let list = ListArray::from_iter_primitive::<Float32Type, _, _>([
+        Some(vec![Some(f32::NAN), None, Some(f32::MIN_POSITIVE)]),
+        None,
+        Some(vec![]),
+    ]);
+    let item = Arc::new(Field::new_list_field(DataType::Float32, true));
+    let view = cast(&list, &DataType::ListView(Arc::clone(&item))).unwrap();
+    let large = cast(&list, &DataType::LargeList(item)).unwrap();
+    vec![
         Arc::new(dictionary),
-        Arc::new(runs),
-        Arc::new(map.finish()),
-        Arc::new(fixed),
+        Arc::new(RunArray::<Int32Type>::try_new(&ends, &values).unwrap()),
+        Arc::new(map()),
+        Arc::new(FixedSizeListArray::from_iter_primitive::<Int16Type, _, _>(
+            pairs, 2,
+        )),
         Arc::new(list),
         view,
         large,
-    ];
-    // One name for all, which is a case of its own.
+    ]
+}
+
+/// One batch with every type, each with a null and its extremes, and one name
+/// for all columns, which is a case of its own.
+fn everything() -> RecordBatch {
     let column = |array: ArrayRef| (Field::new("c", array.data_type().clone(), true), array);
-    batch(arrays.into_iter().map(column).collect())
+    let arrays = [scalars(), times(), structured()].into_iter().flatten();
+    batch(arrays.map(column).collect())
 }
 
 #[test]
