@@ -8,7 +8,6 @@
 
 CARGO ?= cargo
 TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-REPORT = $(TARGET)/servers.txt
 
 .PHONY: run test lint build openapi bench
 
@@ -27,11 +26,7 @@ lint:
 test:
 	@scripts/install-deps test
 	@$(MAKE) --no-print-directory lint
-	$(CARGO) build --locked --workspace --all-targets
-	@rm -f $(REPORT)
-	WEIR_TEST_REPORT=$(REPORT) WEIR_TEST_PYTHON=$$(scripts/reference-python) \
-		$(CARGO) test --locked --workspace --no-fail-fast
-	@scripts/servers-report $(REPORT)
+	@scripts/run-tests
 
 openapi: build
 	$(CARGO) run --locked --quiet -p weir-tests --bin generate

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::postgres::{SUPERUSER, SUPERUSER_PASSWORD, server};
-use crate::unique;
+use crate::{report, unique};
 
 /// The password of the roles that tests make.
 pub const PASSWORD: &str = "reads only";
@@ -23,6 +23,10 @@ pub struct Database {
 impl Database {
     /// Creates one.
     pub async fn create() -> Self {
+        report::note(&format!(
+            "{} over TCP with TLS and scram, fresh for the run",
+            server().version
+        ));
         let name = unique("db");
         let database = Database {
             owner: format!("{name}_owner"),

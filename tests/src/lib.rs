@@ -16,6 +16,7 @@ pub mod generated;
 pub mod guard;
 pub mod postgres;
 pub mod project;
+pub mod report;
 pub mod service;
 pub mod wire;
 

@@ -11,7 +11,7 @@ use nix::unistd::User;
 use tempfile::TempDir;
 
 use crate::guard::{Guarded, Program};
-use crate::{Client, Database, eventually, postgres, project};
+use crate::{Client, Database, eventually, project, report};
 
 /// Where a private Postgres names its pid, below the data folder.
 const POSTMASTER: &str = "pg/data/postmaster.pid";
@@ -135,7 +135,10 @@ impl Options {
 
     /// Starts the service; gives what it said when it ends instead of serving.
     pub async fn try_start(&self) -> Result<Service, Failed> {
-        self.note();
+        if let StoreKind::Embedded = self.store {
+            let account = report::account(self.user.as_ref());
+            report::note(&format!("private PostgreSQL, service run by {account}"));
+        }
         let address = self.data.join("address");
         let before = std::fs::metadata(&address)
             .and_then(|file| file.modified())
@@ -182,38 +185,6 @@ impl Options {
             .map(|(_, key)| key.clone())
             .or_else(file)
             .map(|key| key.trim().to_owned())
-    }
-
-    /// Tells the report of the run which kind of server this test uses.
-    fn note(&self) {
-        let Some(report) = crate::setting("WEIR_TEST_REPORT") else {
-            return;
-        };
-        let test = std::thread::current().name().unwrap_or("?").to_owned();
-        let account = self.user.as_ref().map_or_else(
-            || {
-                nix::unistd::User::from_uid(nix::unistd::geteuid())
-                    .ok()
-                    .flatten()
-                    .map(|u| u.name)
-            },
-            |user| Some(user.name.clone()),
-        );
-        let store = match &self.store {
-            StoreKind::Database(_) => format!("{} of the test run", postgres::server().version),
-            StoreKind::Embedded => {
-                format!(
-                    "private PostgreSQL, service run by {}",
-                    account.unwrap_or_default()
-                )
-            }
-        };
-        use std::io::Write;
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(report);
-        let _ = file.and_then(|mut file| file.write_all(format!("{store}\t{test}\n").as_bytes()));
     }
 }
 

@@ -103,3 +103,39 @@ async fn the_key_and_the_sources_outlive_a_restart() {
         .await
         .expect_status(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requests_that_newcomers_are_shown_answer_with_rows() {
+    let service = Service::start().await;
+    let shown = ["README.md", "scripts/run"]
+        .map(|path| std::fs::read_to_string(weir_tests::project::root().join(path)).unwrap())
+        .join("\n");
+    let urls: Vec<&str> = shown
+        .split("/v1/sources/sample/load")
+        .skip(1)
+        .map(|rest| rest.split(['\'', '"', ' ']).next().unwrap())
+        .collect();
+    assert!(urls.len() >= 3, "{urls:?}");
+    for rest in urls {
+        let answer = service
+            .client
+            .get(&format!("/v1/sources/sample/load{rest}"))
+            .await;
+        assert_eq!(answer.status, 200, "{rest}: {}", answer.text());
+        assert!(answer.body.len() > 200, "{rest}: {}", answer.text());
+    }
+    let body = shown
+        .split("-d '{\"stream\"")
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
+    let body = serde_json::from_str(&format!("{{\"stream\"{body}")).unwrap();
+    let preview = service
+        .client
+        .post("/v1/sources/sample/preview", &body)
+        .await
+        .expect_status(200);
+    assert!(preview["row_count"].as_u64().unwrap() > 0, "{preview}");
+}
