@@ -28,7 +28,7 @@ pub struct Program {
     pub signal: &'static str,
     /// Pid file of a server that it starts itself.
     pub follow: Option<PathBuf>,
-    /// Folder to remove when it has ended.
+    /// Folder to remove when this process dies without stopping the program.
     pub trash: Option<PathBuf>,
 }
 
@@ -105,7 +105,9 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        drop(self.pipe.take());
+        if let Some(mut pipe) = self.pipe.take() {
+            let _ = pipe.write_all(b"stop\n");
+        }
         let _ = self.wrapper.wait();
     }
 }

@@ -5,10 +5,11 @@
 #   SIGNAL   ends the program gracefully
 #   LOG      takes its output
 #   PIDFILE  names a child server to end as well (first line is its pid), or -
-#   TRASH    folder to remove in the end, or -
+#   TRASH    folder to remove when the test process died, or -
 #
-# Prints the program's pid and exits with its exit code. The line `leave` on
-# standard input makes the guard end without touching anything.
+# Prints the program's pid and exits with its exit code. On standard input the
+# line `stop` ends the program and keeps the folder, the line `leave` ends the
+# guard and touches nothing.
 signal=$1 log=$2 pidfile=$3 trash=$4
 shift 4
 exec 3<&0
@@ -20,7 +21,10 @@ done_mark=$log.$child.done
   exec >/dev/null 2>&1
   word=
   read -r word <&3
-  [ "$word" = leave ] && exit 0
+  case $word in
+    leave) exit 0 ;;
+    stop) trash=- ;;
+  esac
   if [ ! -e "$done_mark" ]; then
     kill "-$signal" "$child"
     turns=0

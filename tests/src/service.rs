@@ -121,7 +121,7 @@ impl Options {
             user: self.user.clone(),
             signal: "TERM",
             follow: Some(self.data.join(POSTMASTER)),
-            trash: None,
+            trash: Some(self.home.path().to_owned()),
         }
     }
 
