@@ -1,0 +1,1 @@
+//! Files: folders of the machine that Weir runs on.
