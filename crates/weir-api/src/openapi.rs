@@ -132,7 +132,8 @@ fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str
         ("preview", Format::Json) => reference("PreviewAnswer"),
         (_, Format::Json) => json!({ "type": "array", "items": { "type": "object" } }),
         (_, Format::Ndjson) => json!({ "type": "string" }),
-        (_, Format::Arrow) => json!({ "type": "string", "format": "binary" }),
+        (_, Format::Csv) => json!({ "type": "string" }),
+        (_, Format::Arrow | Format::Parquet) => json!({ "type": "string", "format": "binary" }),
     };
     let headers = json!({
         "weir-run-id": { "schema": { "type": "string", "format": "uuid" }, "description": "Id of this run" },
@@ -151,6 +152,8 @@ fn title(format: Format) -> &'static str {
         Format::Json => "JSON",
         Format::Ndjson => "NDJSON",
         Format::Arrow => "an Arrow stream",
+        Format::Csv => "CSV",
+        Format::Parquet => "a Parquet file",
     }
 }
 
@@ -214,6 +217,7 @@ fn parameters(shown: Format, negotiated: bool, by_query: bool) -> Value {
                 flag,
             ));
         }
+        Format::Csv | Format::Parquet => {}
     }
     all.push(json!({
         "name": "weir-run-id", "in": "header", "required": false,

@@ -1,6 +1,7 @@
 //! Bytes ↔ batches. A format is one file here, one row in [`Format`] and one
 //! arm in [`encoder`]; nothing else in Weir knows how rows look as bytes.
 
+pub mod decode;
 pub mod ipc;
 pub mod json;
 mod output;
@@ -8,8 +9,8 @@ mod plain;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use weir_core::Result;
 pub use weir_core::types::unique_names;
+use weir_core::{Error, Result};
 
 pub use output::Output;
 
@@ -20,8 +21,12 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Ndjson,
-    /// Arrow IPC stream.
+    /// Arrow IPC stream; read as a file, too.
     Arrow,
+    /// Comma-separated values, RFC 4180.
+    Csv,
+    /// One Parquet file.
+    Parquet,
 }
 
 struct Row {
@@ -29,14 +34,17 @@ struct Row {
     suffix: &'static str,
     media_type: &'static str,
     aliases: &'static [&'static str],
+    /// Media types that are taken, but not given.
+    only_in: &'static [&'static str],
 }
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 5] = [
     Row {
         format: Format::Json,
         suffix: "json",
         media_type: "application/json",
         aliases: &[],
+        only_in: &[],
     },
     Row {
         format: Format::Ndjson,
@@ -47,12 +55,28 @@ const ROWS: [Row; 3] = [
             "application/ndjson",
             "application/x-jsonlines",
         ],
+        only_in: &[],
     },
     Row {
         format: Format::Arrow,
         suffix: "arrow",
         media_type: "application/vnd.apache.arrow.stream",
         aliases: &[],
+        only_in: &["application/vnd.apache.arrow.file"],
+    },
+    Row {
+        format: Format::Csv,
+        suffix: "csv",
+        media_type: "text/csv",
+        aliases: &["application/csv"],
+        only_in: &[],
+    },
+    Row {
+        format: Format::Parquet,
+        suffix: "parquet",
+        media_type: "application/vnd.apache.parquet",
+        aliases: &["application/parquet", "application/x-parquet"],
+        only_in: &[],
     },
 ];
 
@@ -80,6 +104,19 @@ impl Format {
         ROWS.iter()
             .find(|row| row.suffix == suffix)
             .map(|row| row.format)
+    }
+
+    /// The format of a body with this media type, parameters ignored.
+    pub fn from_media_type(media_type: &str) -> Option<Format> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let is_taken = |row: &&Row| {
+            row.format.is_named(essence)
+                || row
+                    .only_in
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(essence))
+        };
+        ROWS.iter().find(is_taken).map(|row| row.format)
     }
 
     /// Whether `media_type`, without parameters, names this format.
@@ -167,5 +204,9 @@ pub fn encoder(
         Format::Json => Box::new(json::JsonEncoder::new(schema, options)),
         Format::Ndjson => Box::new(json::NdjsonEncoder::new(schema, options)),
         Format::Arrow => Box::new(ipc::IpcEncoder::new(schema, options)?),
+        Format::Csv | Format::Parquet => {
+            let name = format.suffix();
+            return Err(Error::unsupported(format!("{name} cannot be written yet")));
+        }
     })
 }
