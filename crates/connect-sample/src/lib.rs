@@ -123,7 +123,7 @@ impl Penguins {
 }
 
 fn known(stream: &StreamId) -> Result<()> {
-    if stream.parts() == [STREAM] {
+    if stream.names()? == [STREAM] {
         return Ok(());
     }
     Err(Error::source(

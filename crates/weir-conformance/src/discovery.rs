@@ -96,13 +96,9 @@ pub(crate) async fn pages(subject: &Subject<'_>) -> Outcome {
 
 pub(crate) async fn search(subject: &Subject<'_>) -> Outcome {
     let wanted = subject.expect.stream.to_string();
-    let name = subject
-        .expect
-        .stream
-        .parts()
-        .last()
-        .cloned()
-        .unwrap_or_default();
+    let names = subject.expect.stream.names().ok();
+    let name = names.and_then(|names| names.last().cloned());
+    let name = name.unwrap_or_else(|| wanted.clone());
     let ask = |search: String| Discover {
         search: Some(search),
         limit: 1_000,

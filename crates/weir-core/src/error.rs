@@ -254,7 +254,7 @@ impl Error {
     #[must_use]
     pub fn as_parameter(mut self) -> Self {
         for field in &mut self.0.fields {
-            field.pointer = format!("?{}", field.pointer.trim_start_matches('/'));
+            field.pointer = format!("?{}", field.pointer.trim_start_matches(['/', '?']));
         }
         self
     }

@@ -77,6 +77,10 @@ pub struct StreamInfo {
     pub estimated_rows: Option<u64>,
     /// The comment on it.
     pub comment: Option<String>,
+    /// The format of a file's rows: `csv`, `parquet` …
+    pub format: Option<&'static str>,
+    /// The media type of a file.
+    pub content_type: Option<&'static str>,
 }
 
 /// One column.

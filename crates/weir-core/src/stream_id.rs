@@ -1,57 +1,97 @@
 //! The id of a stream: what discovery hands out and callers hand back verbatim.
 //!
-//! SQL names are joined by `.`; a part is quoted with `"` (doubled inside)
-//! unless it is `[A-Za-z_][A-Za-z0-9_$]*`. Matching is exact.
+//! What it means is the connector's to say. SQL names are joined by `.`; a part
+//! is quoted with `"` (doubled inside) unless it is `[A-Za-z_][A-Za-z0-9_$]*`.
+//! Files and objects are paths, in which dots and quotes mean nothing. Matching
+//! is exact.
 
 use crate::error::{Error, Result};
 
-/// A parsed stream id: one or more name parts, outermost first.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The id of a stream, as it was written.
+#[derive(Debug, Clone)]
 pub struct StreamId {
-    parts: Vec<String>,
+    text: String,
+    names: std::result::Result<Vec<String>, &'static str>,
+    /// The request field it came from.
+    pointer: String,
 }
 
+impl PartialEq for StreamId {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.names, &other.names) {
+            (Ok(names), Ok(others)) => names == others,
+            _ => self.text == other.text,
+        }
+    }
+}
+
+impl Eq for StreamId {}
+
 impl StreamId {
-    /// An id from its parts, outermost first.
+    /// An id from the names it consists of, outermost first.
     pub fn from_parts<S: Into<String>>(parts: impl IntoIterator<Item = S>) -> Self {
+        let names: Vec<String> = parts.into_iter().map(Into::into).collect();
+        let text: Vec<String> = names.iter().map(|name| quoted(name)).collect();
         StreamId {
-            parts: parts.into_iter().map(Into::into).collect(),
+            text: text.join("."),
+            names: Ok(names),
+            pointer: "/stream".to_owned(),
         }
     }
 
-    /// Parses the dotted form. `pointer` names the request field in errors.
+    /// Takes an id as it was given. `pointer` names the request field in errors.
     pub fn parse(text: &str, pointer: &str) -> Result<Self> {
-        let bad = |what: &str| Error::invalid(pointer, format!("{what} in stream id `{text}`"));
         if text.is_empty() {
             return Err(Error::invalid(pointer, "the stream id is empty"));
         }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        loop {
-            let (part, after) = if let Some(quoted) = rest.strip_prefix('"') {
-                split_quoted(quoted).ok_or_else(|| bad("a quote is not closed"))?
-            } else {
-                let end = rest.find('.').unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
-            };
-            if part.is_empty() {
-                return Err(bad("an empty name part"));
-            }
-            if part.contains('\0') {
-                return Err(bad("a NUL character"));
-            }
-            parts.push(part);
-            match after.strip_prefix('.') {
-                Some(next) => rest = next,
-                None if after.is_empty() => return Ok(StreamId { parts }),
-                None => return Err(bad("text after a closing quote")),
-            }
+        if text.contains('\0') {
+            let message = format!("a NUL character in stream id `{}`", text.escape_debug());
+            return Err(Error::invalid(pointer, message));
         }
+        Ok(StreamId {
+            text: text.to_owned(),
+            names: split_names(text),
+            pointer: pointer.to_owned(),
+        })
     }
 
-    /// The parts, outermost first.
-    pub fn parts(&self) -> &[String] {
-        &self.parts
+    /// As it was written: the path of a file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names it consists of, outermost first; an error where it is not
+    /// written as names.
+    pub fn names(&self) -> Result<&[String]> {
+        match &self.names {
+            Ok(names) => Ok(names),
+            Err(what) => Err(Error::invalid(
+                self.pointer.as_str(),
+                format!("{what} in stream id `{}`", self.text),
+            )),
+        }
+    }
+}
+
+fn split_names(text: &str) -> std::result::Result<Vec<String>, &'static str> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    loop {
+        let (name, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            split_quoted(quoted).ok_or("a quote is not closed")?
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            (rest[..end].to_owned(), &rest[end..])
+        };
+        if name.is_empty() {
+            return Err("an empty name part");
+        }
+        names.push(name);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Ok(names),
+            None => return Err("text after a closing quote"),
+        }
     }
 }
 
@@ -80,19 +120,16 @@ fn is_plain(part: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$')
 }
 
+fn quoted(name: &str) -> String {
+    if is_plain(name) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 impl std::fmt::Display for StreamId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, part) in self.parts.iter().enumerate() {
-            if index > 0 {
-                f.write_str(".")?;
-            }
-            if is_plain(part) {
-                f.write_str(part)?;
-            } else {
-                write!(f, "\"{}\"", part.replace('"', "\"\""))?;
-            }
-        }
-        Ok(())
+        f.write_str(&self.text)
     }
 }
 
@@ -109,8 +146,10 @@ mod tests {
         }
 
         #[test]
-        fn any_text_parses_or_is_refused(text in ".*") {
-            let _ = StreamId::parse(&text, "/stream");
+        fn any_text_stays_as_it_was(text in "[^\\x00]+") {
+            let id = StreamId::parse(&text, "/stream").unwrap();
+            prop_assert_eq!(id.text(), &text);
+            let _ = id.names();
         }
     }
 
@@ -118,8 +157,13 @@ mod tests {
     fn quotes_only_where_needed() {
         let id = StreamId::from_parts(["public", "odd \"name\".x/y"]);
         assert_eq!(id.to_string(), r#"public."odd ""name"".x/y""#);
-        for bad in ["", ".", "a.", "\"a", "\"a\"b", "a..b", "\"\""] {
-            assert!(StreamId::parse(bad, "/stream").is_err(), "{bad}");
+        for bad in [".", "a.", "\"a", "\"a\"b", "a..b", "\"\""] {
+            let id = StreamId::parse(bad, "?stream").unwrap();
+            let error = id.names().unwrap_err();
+            assert_eq!(error.fields()[0].pointer, "?stream", "{bad}");
+        }
+        for bad in ["", "a\0"] {
+            assert!(StreamId::parse(bad, "/stream").is_err(), "{bad:?}");
         }
     }
 }

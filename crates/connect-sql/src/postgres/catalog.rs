@@ -167,7 +167,7 @@ pub async fn discover(lease: &mut Lease, ask: &Discover) -> Result<Page<StreamIn
 /// A cursor is the stream id of the last item.
 fn cursor(text: &str) -> Result<(String, String)> {
     let id = StreamId::parse(text, "/cursor")?;
-    match id.parts() {
+    match id.names()? {
         [schema, name] => Ok((schema.clone(), name.clone())),
         _ => Err(Error::invalid("/cursor", "not a cursor of this listing")),
     }

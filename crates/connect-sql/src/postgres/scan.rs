@@ -57,7 +57,7 @@ pub struct Reader {
 impl Reader {
     /// Schema and name of a stream.
     pub fn locate<'a>(&'a self, stream: &'a StreamId) -> Result<(&'a str, &'a str)> {
-        match stream.parts() {
+        match stream.names()? {
             [name] => Ok((&self.schema, name)),
             [schema, name] => Ok((schema, name)),
             [database, schema, name] if *database == self.database => Ok((schema, name)),

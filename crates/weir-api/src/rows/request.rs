@@ -139,7 +139,7 @@ impl PreviewRequest {
             return Err(Error::invalid("/limit", message).hint("use load for more rows"));
         }
         Ok(Read {
-            target: target(self.stream, self.query, self.params)?,
+            target: target(self.stream, self.query, self.params, "/stream")?,
             columns: self.columns,
             filter: filter(self.filter)?,
             order: self.order_by.into_iter().map(order).collect(),
@@ -160,7 +160,7 @@ impl LoadRequest {
             ));
         }
         Ok(Read {
-            target: target(self.stream, self.query, self.params)?,
+            target: target(self.stream, self.query, self.params, "/stream")?,
             columns: self.columns,
             filter: filter(self.filter)?,
             order: self.order_by.into_iter().map(order).collect(),
@@ -191,7 +191,8 @@ impl LoadQuery {
             ));
         }
         Ok(Read {
-            target: target(self.stream, self.query, params).map_err(Error::as_parameter)?,
+            target: target(self.stream, self.query, params, "?stream")
+                .map_err(Error::as_parameter)?,
             columns: self
                 .columns
                 .map(|names| names.split(',').map(str::to_owned).collect()),
@@ -231,7 +232,12 @@ fn filter(given: Option<Json>) -> Result<Vec<weir_core::Predicate>> {
     given.map_or(Ok(Vec::new()), |json| parse_filter(&json, "/filter"))
 }
 
-fn target(stream: Option<String>, query: Option<String>, params: Option<Json>) -> Result<Target> {
+fn target(
+    stream: Option<String>,
+    query: Option<String>,
+    params: Option<Json>,
+    pointer: &str,
+) -> Result<Target> {
     match (stream, query) {
         (Some(_), Some(_)) => Err(Error::invalid(
             "/query",
@@ -243,7 +249,7 @@ fn target(stream: Option<String>, query: Option<String>, params: Option<Json>) -
             "/params",
             "params go with `query`, not with `stream`",
         )),
-        (Some(stream), None) => Ok(Target::Stream(StreamId::parse(&stream, "/stream")?)),
+        (Some(stream), None) => Ok(Target::Stream(StreamId::parse(&stream, pointer)?)),
         (None, Some(text)) => Ok(Target::Query {
             text,
             params: bound(params)?,
@@ -360,8 +366,8 @@ mod tests {
 
     #[test]
     fn one_of_stream_and_query() {
-        assert!(target(None, None, None).is_err());
-        assert!(target(Some("a".into()), Some("select 1".into()), None).is_err());
-        assert!(target(Some("a".into()), None, Some(json!([1]))).is_err());
+        assert!(target(None, None, None, "/stream").is_err());
+        assert!(target(Some("a".into()), Some("select 1".into()), None, "/stream").is_err());
+        assert!(target(Some("a".into()), None, Some(json!([1])), "/stream").is_err());
     }
 }

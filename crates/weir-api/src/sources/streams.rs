@@ -68,6 +68,12 @@ pub struct StreamMetadata {
     /// The comment on it in the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The format of a file's rows: `csv`, `parquet` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The media type of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// A page of streams.
@@ -92,6 +98,8 @@ impl StreamView {
             estimated_rows: info.estimated_rows,
             metadata: StreamMetadata {
                 comment: info.comment.clone(),
+                format: info.format.map(str::to_owned),
+                content_type: info.content_type.map(str::to_owned),
             },
         }
     }
