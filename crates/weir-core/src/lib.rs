@@ -9,6 +9,7 @@ pub mod connector;
 pub mod context;
 pub mod erased;
 pub mod error;
+pub mod evaluate;
 pub mod predicate;
 pub mod read;
 pub mod secret;

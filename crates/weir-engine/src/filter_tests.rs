@@ -7,7 +7,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::compile;
+use weir_core::evaluate::compile;
+
 use crate::parse_condition;
 
 fn batch() -> RecordBatch {

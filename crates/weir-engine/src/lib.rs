@@ -2,8 +2,6 @@
 //! its batches, on DataFusion where an operation must be able to spill.
 
 mod condition;
-mod filter;
-mod literal;
 mod read;
 mod sort;
 mod tree;
@@ -11,6 +9,9 @@ mod tree;
 pub use condition::parse_condition;
 pub use read::{Answer, Engine, EngineLimits};
 pub use tree::{parse_filter, parse_predicate};
+
+#[cfg(test)]
+mod filter_tests;
 
 /// How deep a filter may nest.
 const MAX_DEPTH: usize = 128;

@@ -11,13 +11,13 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use futures::{StreamExt, TryStreamExt};
+use weir_core::evaluate::{Test, compile, place_of};
 use weir_core::source::unknown_column;
 use weir_core::{
     BatchStream, Context, Error, Estimate, OpenSource, Operand, Predicate, PushDown, Pushed, Read,
     Result, Scan, Value,
 };
 
-use crate::filter::{Test, compile, place_of};
 use crate::sort::sort;
 
 /// What the engine may use, for all requests together.
@@ -85,7 +85,7 @@ impl Engine {
         let mut stream = scan.stream;
         let tests = left_over(&scan.pushed, read, &scan.schema)?;
         if !tests.is_empty() {
-            stream = filtered(stream, Test::All(tests));
+            stream = filtered(stream, Test::all(tests));
             residue.push("filter");
         }
         let sorts = !read.order.is_empty() && !scan.pushed.order;

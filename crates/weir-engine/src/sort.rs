@@ -20,7 +20,7 @@ use futures::StreamExt;
 use std::sync::Mutex;
 use weir_core::{BatchStream, Error, Kind, Nulls, Order, Result};
 
-use crate::filter::{comparable, index_of};
+use weir_core::evaluate::{comparable, index_of};
 
 /// A stream that a plan takes once.
 struct Once {

@@ -1,5 +1,9 @@
-//! Predicates over batches. Compiled against a schema first, so that a column
-//! or type that does not fit is told before any row flows.
+//! What a predicate means over batches: the one evaluation that the engine and
+//! those connectors use that filter by themselves, so that both keep the same
+//! rows. Compiled against a schema first, so that a column or type that does not
+//! fit is told before any row flows.
+
+mod literal;
 
 use std::sync::Arc;
 
@@ -12,18 +16,23 @@ use arrow::compute::{cast, nullif};
 use arrow::datatypes::{DataType, Float64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use regex::{Regex, RegexBuilder};
-use weir_core::source::unknown_column;
-use weir_core::types::unique_names;
-use weir_core::{Comparison, Error, Operand, Predicate, Result, Value};
 
-use crate::literal::{Literal, common_type, is_text, literal};
+use crate::error::{Error, Result};
+use crate::predicate::{Comparison, Operand, Predicate, Value};
+use crate::source::unknown_column;
+use crate::types::unique_names;
+pub use literal::is_text;
+use literal::{Literal, common_type, literal};
 
 /// A predicate compiled against a schema.
 #[derive(Debug)]
-pub(crate) enum Test {
-    All(Vec<Test>),
-    Any(Vec<Test>),
-    Not(Box<Test>),
+pub struct Test(Node);
+
+#[derive(Debug)]
+enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Not(Box<Node>),
     Literal {
         column: usize,
         op: Comparison,
@@ -54,18 +63,22 @@ pub(crate) enum Test {
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// Compiles `predicate` for batches of `schema`.
-pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
+pub fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
+    node(predicate, schema).map(Test)
+}
+
+fn node(predicate: &Predicate, schema: &Schema) -> Result<Node> {
     let column = |name: &str| index_of(schema, name);
     let parts = |parts: &[Predicate]| {
         parts
             .iter()
-            .map(|part| compile(part, schema))
+            .map(|part| node(part, schema))
             .collect::<Result<Vec<_>>>()
     };
     Ok(match predicate {
-        Predicate::And(all) => Test::All(parts(all)?),
-        Predicate::Or(any) => Test::Any(parts(any)?),
-        Predicate::Not(part) => Test::Not(Box::new(compile(part, schema)?)),
+        Predicate::And(all) => Node::All(parts(all)?),
+        Predicate::Or(any) => Node::Any(parts(any)?),
+        Predicate::Not(part) => Node::Not(Box::new(node(part, schema)?)),
         Predicate::Compare {
             column: name,
             op,
@@ -77,7 +90,7 @@ pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
         } => {
             let index = column(name)?;
             let one = |value| compare_literal(schema, index, Comparison::Eq, value);
-            Test::Any(values.iter().map(one).collect::<Result<_>>()?)
+            Node::Any(values.iter().map(one).collect::<Result<_>>()?)
         }
         Predicate::Between {
             column: name,
@@ -85,7 +98,7 @@ pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
             high,
         } => {
             let index = column(name)?;
-            Test::All(vec![
+            Node::All(vec![
                 compare_literal(schema, index, Comparison::Ge, low)?,
                 compare_literal(schema, index, Comparison::Le, high)?,
             ])
@@ -96,7 +109,7 @@ pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
             negated,
         } => {
             let column = text_column(schema, name)?;
-            Test::Matches {
+            Node::Matches {
                 column,
                 pattern: regex(pattern)?,
                 negated: *negated,
@@ -105,20 +118,20 @@ pub(crate) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Test> {
         Predicate::StartsWith {
             column: name,
             prefix,
-        } => Test::StartsWith {
+        } => Node::StartsWith {
             column: text_column(schema, name)?,
             prefix: prefix.clone(),
         },
-        Predicate::IsNull(name) => Test::Null(column(name)?),
-        Predicate::IsNotNull(name) => Test::NotNull(column(name)?),
-        Predicate::IsNullOrEmpty(name) => Test::NullOrEmpty(column(name)?),
-        Predicate::IsBlank(name) => Test::Blank(column(name)?),
+        Predicate::IsNull(name) => Node::Null(column(name)?),
+        Predicate::IsNotNull(name) => Node::NotNull(column(name)?),
+        Predicate::IsNullOrEmpty(name) => Node::NullOrEmpty(column(name)?),
+        Predicate::IsBlank(name) => Node::Blank(column(name)?),
     })
 }
 
 /// The place of a column. A repeated name is also found by the name it has in
 /// the answer: the second `a` is `a_2`.
-pub(crate) fn place_of(schema: &Schema, name: &str) -> Option<usize> {
+pub fn place_of(schema: &Schema, name: &str) -> Option<usize> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
     names().position(|known| known == name).or_else(|| {
         let unique = unique_names(names());
@@ -127,7 +140,7 @@ pub(crate) fn place_of(schema: &Schema, name: &str) -> Option<usize> {
 }
 
 /// The place of a column, or an error with the nearest name.
-pub(crate) fn index_of(schema: &Schema, name: &str) -> Result<usize> {
+pub fn index_of(schema: &Schema, name: &str) -> Result<usize> {
     place_of(schema, name).ok_or_else(|| {
         let known: Vec<&str> = schema
             .fields()
@@ -161,13 +174,13 @@ fn regex(pattern: &str) -> Result<Regex> {
         })
 }
 
-fn compare(schema: &Schema, column: usize, op: Comparison, right: &Operand) -> Result<Test> {
+fn compare(schema: &Schema, column: usize, op: Comparison, right: &Operand) -> Result<Node> {
     match right {
         Operand::Value(value) => compare_literal(schema, column, op, value),
         Operand::Column(name) => {
             let right = index_of(schema, name)?;
             let common = common_type(schema.field(column), schema.field(right))?;
-            Ok(Test::Columns {
+            Ok(Node::Columns {
                 left: column,
                 right,
                 op,
@@ -181,27 +194,38 @@ fn compare(schema: &Schema, column: usize, op: Comparison, right: &Operand) -> R
     }
 }
 
-fn compare_literal(schema: &Schema, column: usize, op: Comparison, value: &Value) -> Result<Test> {
+fn compare_literal(schema: &Schema, column: usize, op: Comparison, value: &Value) -> Result<Node> {
     let right = literal(schema.field(column), value, op)?;
-    Ok(Test::Literal { column, op, right })
+    Ok(Node::Literal { column, op, right })
 }
 
 impl Test {
+    /// Holds where every one of `tests` does.
+    pub fn all(tests: Vec<Test>) -> Test {
+        Test(Node::All(tests.into_iter().map(|test| test.0).collect()))
+    }
+
     /// Which rows hold; never null.
-    pub(crate) fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+    pub fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        self.0.eval(batch)
+    }
+}
+
+impl Node {
+    fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let rows = batch.num_rows();
         match self {
-            Test::All(parts) => fold(parts, batch, true, boolean::and),
-            Test::Any(parts) => fold(parts, batch, false, boolean::or),
-            Test::Not(part) => Ok(boolean::not(&part.eval(batch)?)?),
-            Test::Literal { column, op, right } => {
+            Node::All(parts) => fold(parts, batch, true, boolean::and),
+            Node::Any(parts) => fold(parts, batch, false, boolean::or),
+            Node::Not(part) => Ok(boolean::not(&part.eval(batch)?)?),
+            Node::Literal { column, op, right } => {
                 let left = comparable(batch.column(*column), &right.common)?;
                 holds(
                     *op,
                     kernel(*op)(&left, &Scalar::new(Arc::clone(&right.value)))?,
                 )
             }
-            Test::Columns {
+            Node::Columns {
                 left,
                 right,
                 op,
@@ -211,22 +235,22 @@ impl Test {
                 let right = comparable(batch.column(*right), common)?;
                 holds(*op, kernel(*op)(&left, &right)?)
             }
-            Test::Matches {
+            Node::Matches {
                 column,
                 pattern,
                 negated,
             } => text_test(batch.column(*column), *negated, |text| {
                 pattern.is_match(text) != *negated
             }),
-            Test::StartsWith { column, prefix } => {
+            Node::StartsWith { column, prefix } => {
                 text_test(batch.column(*column), false, |text| {
                     text.starts_with(prefix.as_str())
                 })
             }
-            Test::Null(column) => nulls(batch.column(*column), rows),
-            Test::NotNull(column) => Ok(boolean::not(&nulls(batch.column(*column), rows)?)?),
-            Test::NullOrEmpty(column) => empty(batch.column(*column), rows, str::is_empty),
-            Test::Blank(column) => {
+            Node::Null(column) => nulls(batch.column(*column), rows),
+            Node::NotNull(column) => Ok(boolean::not(&nulls(batch.column(*column), rows)?)?),
+            Node::NullOrEmpty(column) => empty(batch.column(*column), rows, str::is_empty),
+            Node::Blank(column) => {
                 empty(batch.column(*column), rows, |text| text.trim().is_empty())
             }
         }
@@ -267,7 +291,7 @@ fn settled(tested: &BooleanArray, where_null: bool) -> BooleanArray {
 }
 
 fn fold(
-    parts: &[Test],
+    parts: &[Node],
     batch: &RecordBatch,
     empty: bool,
     join: fn(
@@ -292,7 +316,7 @@ fn fold(
 
 /// A column in the type it is compared in. In floats NaN is null and −0.0 is 0.0,
 /// which the total order of the kernels would tell apart.
-pub(crate) fn comparable(column: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
+pub fn comparable(column: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
     let column = if column.data_type() == common {
         Arc::clone(column)
     } else {
@@ -343,7 +367,3 @@ fn empty(column: &ArrayRef, rows: usize, test: impl Fn(&str) -> bool) -> Result<
     }
     nulls(column, rows)
 }
-
-#[cfg(test)]
-#[path = "filter_tests.rs"]
-mod tests;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, LargeStringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use weir_core::types::field_type_name;
-use weir_core::{Comparison, Error, Result, Value};
+
+use crate::error::{Error, Result};
+use crate::predicate::{Comparison, Value};
+use crate::types::field_type_name;
 
 /// The digits a decimal of 256 bits holds.
 const DIGITS: u8 = 76;
@@ -240,7 +242,7 @@ fn zone_of(data_type: &DataType) -> Option<Arc<str>> {
 }
 
 /// Whether a type holds text.
-pub(crate) fn is_text(data_type: &DataType) -> bool {
+pub fn is_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
