@@ -3,11 +3,12 @@
 //! A handler without one of the extractors cannot be mounted under `/v1`
 //! unnoticed: the layer here refuses every request there that has no valid key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
@@ -16,8 +17,11 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_core::{Error, Kind, Secret};
+use weir_store::Actor;
+pub use weir_store::Scopes;
 
 use crate::problem::ApiError;
+use crate::request::RequestId;
 use crate::state::App;
 
 /// What a key may do; each role includes the ones before it.
@@ -58,6 +62,38 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// What it may see.
+    pub scopes: Scopes,
+    /// When the key stops working.
+    pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// Id of the request.
+    pub request_id: String,
+    /// Where the request came from.
+    pub address: Option<String>,
+}
+
+impl Caller {
+    /// Who acts, for the audit.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            key_id: Some(self.key_id),
+            name: self.name.clone(),
+            request_id: self.request_id.clone(),
+            address: self.address.clone(),
+        }
+    }
+
+    /// Refuses labels that would put an object outside of what the key sees.
+    pub fn check_inside(&self, labels: &BTreeMap<String, String>) -> weir_core::Result<()> {
+        if self.scopes.contains(labels) {
+            return Ok(());
+        }
+        let scopes = self.scopes.texts().join(", ");
+        let message = format!("your key only makes objects that carry one of the labels {scopes}");
+        Err(Error::invalid("/labels", message)
+            .code("outside_scope")
+            .hint("add one of these labels, or use a key without scopes"))
+    }
 }
 
 /// SHA-256 of a key: keys are 256 random bits, so a slow hash adds nothing.
@@ -94,8 +130,15 @@ impl KeyCache {
 /// Refuses requests without a valid key and tells handlers who is asking.
 pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match identify(&app, request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+        Ok(mut caller) => {
+            let parts = request.extensions_mut();
+            caller.request_id = parts
+                .get()
+                .map_or_else(String::new, |RequestId(id)| id.clone());
+            caller.address = parts
+                .get()
+                .map(|ConnectInfo(from): &ConnectInfo<SocketAddr>| from.ip().to_string());
+            parts.insert(caller);
             next.run(request).await
         }
         Err(error) => ApiError(error).into_response(),
@@ -114,10 +157,16 @@ async fn identify(app: &App, headers: &http::HeaderMap) -> weir_core::Result<Cal
     }
     let role =
         Role::parse(&row.role).ok_or_else(|| Error::internal("a key with an unknown role"))?;
+    let scopes = Scopes::parse(&row.scopes)
+        .map_err(|bad| Error::internal(format!("a key with the unknown scope `{bad}`")))?;
     let caller = Caller {
         key_id: row.id,
         name: row.name,
         role,
+        scopes,
+        expires_at: row.expires_at,
+        request_id: String::new(),
+        address: None,
     };
     app.keys().put(hash, caller.clone());
     Ok(caller)
@@ -146,6 +195,8 @@ fn refused() -> Error {
 pub struct Reader(pub Caller);
 /// At least an editor.
 pub struct Editor(pub Caller);
+/// An admin.
+pub struct Admin(pub Caller);
 
 fn demand(parts: &Parts, least: Role) -> Result<Caller, ApiError> {
     let caller = parts
@@ -178,5 +229,13 @@ impl<S: Sync> FromRequestParts<S> for Editor {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         demand(parts, Role::Editor).map(Editor)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        demand(parts, Role::Admin).map(Admin)
     }
 }

@@ -149,6 +149,11 @@ pub const PAGES: &[Page] = &[
         "It is starting, stopping, or its store is away. Try again after Retry-After.",
     ),
     page(
+        "outside_scope",
+        "Outside of what your key may make",
+        "Your key has scopes, and everything it makes or changes must carry one of these labels. GET /v1/whoami lists them.",
+    ),
+    page(
         "panic",
         "Something went wrong inside weir",
         "This is a fault of ours; the request was ended and nothing else was harmed.",

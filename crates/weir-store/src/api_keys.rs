@@ -1,10 +1,13 @@
 //! Api keys: kept as a hash only.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use serde_json::json;
+use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 use weir_core::{Error, Kind, Result};
 
+use crate::audit::{Act, Actor, record};
 use crate::connection::{Store, bounded};
 use crate::failure::failed;
 use crate::migrate::lock;
@@ -22,6 +25,8 @@ pub struct NewApiKey {
     pub hash: [u8; 32],
     /// Its first characters, to recognize it in lists.
     pub prefix: String,
+    /// Labels `key:value` of what it may see; none for everything.
+    pub scopes: Vec<String>,
     /// When it stops working.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -37,6 +42,9 @@ pub struct ApiKeyRow {
     pub role: String,
     /// Its first characters.
     pub prefix: String,
+    /// Labels `key:value` of what it may see; none for everything.
+    #[sqlx(json)]
+    pub scopes: Vec<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it stops working.
@@ -45,8 +53,9 @@ pub struct ApiKeyRow {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-const INSERT: &str = "insert into api_keys (id, name, role, key_hash, prefix, expires_at) values ($1, $2, $3, $4, $5, $6)";
-const FIND: &str = "select id, name, role, prefix, created_at, expires_at, last_used_at \
+const INSERT: &str = "insert into api_keys (id, name, role, key_hash, prefix, expires_at, scopes) \
+    values ($1, $2, $3, $4, $5, $6, $7)";
+const FIND: &str = "select id, name, role, prefix, coalesce(scopes, '[]') as scopes, created_at, expires_at, last_used_at \
     from api_keys where key_hash = $1";
 const HAS_ADMIN: &str = "select exists (select from api_keys where role = 'admin')";
 const TOUCH: &str = "update api_keys set last_used_at = now() \
@@ -54,12 +63,17 @@ const TOUCH: &str = "update api_keys set last_used_at = now() \
 
 impl Store {
     /// Keeps a key.
-    pub async fn create_api_key(&self, key: NewApiKey) -> Result<()> {
-        bounded(insert(&self.pool, key)).await
+    pub async fn create_api_key(&self, key: NewApiKey, actor: &Actor) -> Result<()> {
+        let actor = actor.clone();
+        self.transact(move |connection| {
+            Box::pin(async move { insert(connection, key, &actor).await })
+        })
+        .await
     }
 
     /// Keeps the first admin key; false when there already is one.
-    pub async fn create_first_admin_key(&self, key: NewApiKey) -> Result<bool> {
+    pub async fn create_first_admin_key(&self, key: NewApiKey, actor: &Actor) -> Result<bool> {
+        let actor = actor.clone();
         self.transact(move |connection| {
             Box::pin(async move {
                 lock(connection).await?;
@@ -68,7 +82,7 @@ impl Store {
                     .await
                     .map_err(failed)?;
                 if !there {
-                    insert(connection, key).await?;
+                    insert(connection, key, &actor).await?;
                 }
                 Ok(!there)
             })
@@ -100,21 +114,29 @@ impl Store {
     }
 }
 
-async fn insert(executor: impl PgExecutor<'_>, key: NewApiKey) -> Result<()> {
+async fn insert(connection: &mut PgConnection, key: NewApiKey, actor: &Actor) -> Result<()> {
     sqlx::query(INSERT)
         .bind(key.id)
-        .bind(key.name)
-        .bind(key.role)
+        .bind(&key.name)
+        .bind(&key.role)
         .bind(&key.hash[..])
         .bind(key.prefix)
         .bind(key.expires_at)
-        .execute(executor)
+        .bind((!key.scopes.is_empty()).then_some(Json(&key.scopes)))
+        .execute(&mut *connection)
         .await
-        .map(drop)
         .map_err(|error| match &error {
             sqlx::Error::Database(said) if said.is_unique_violation() => {
                 Error::new(Kind::Conflict, "this api key is already kept").code("already_created")
             }
             _ => failed(error),
-        })
+        })?;
+    let act = Act {
+        action: "api_key.create",
+        target_kind: "api_key",
+        target_id: Some(key.id),
+        target_name: Some(key.name),
+        details: json!({ "role": key.role, "scopes": key.scopes, "expires_at": key.expires_at }),
+    };
+    record(connection, actor, act).await
 }

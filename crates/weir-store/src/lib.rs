@@ -2,6 +2,7 @@
 //! the private server that is started where none is given.
 
 mod api_keys;
+mod audit;
 mod connection;
 mod credentials;
 pub mod embedded;
@@ -9,6 +10,7 @@ mod failure;
 mod instances;
 mod messages;
 mod migrate;
+mod scopes;
 mod seal;
 mod settings;
 mod sources;
@@ -16,8 +18,10 @@ mod sources;
 mod tests;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use audit::{Act, Actor};
 pub use connection::{Store, StoreOptions};
 pub use instances::{Instance, InstanceRow};
 pub use messages::{Message, Messages};
+pub use scopes::Scopes;
 pub use seal::Seal;
 pub use sources::{LastTest, NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};

@@ -17,11 +17,18 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "spine",
-    sql: include_str!("../../../migrations/0001_spine.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "spine",
+        sql: include_str!("../../../migrations/0001_spine.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "keys_and_audit",
+        sql: include_str!("../../../migrations/0002_keys_and_audit.sql"),
+    },
+];
 
 /// Our own record of what was applied.
 const RECORD: &str = "create table if not exists weir_migrations (version integer primary key, \

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use weir_core::{Error, Kind, Page, Result, Secret};
 use weir_vault::KeyRing;
 
+use crate::audit::{Act, Actor, record};
 use crate::connection::{Store, bounded};
 use crate::credentials;
 use crate::failure::failed;
 use crate::messages::{Message, tell};
+use crate::scopes::Scopes;
 
 /// A source to register.
 #[derive(Debug)]
@@ -57,6 +59,23 @@ pub struct SourceChange {
     pub description: Option<String>,
     /// The whole new set of secrets: a new version of the credential.
     pub secrets: Option<Vec<(String, Secret)>>,
+}
+
+impl SourceChange {
+    /// Names of the fields that are given, for the audit; no values.
+    fn fields(&self) -> Vec<&'static str> {
+        [
+            ("name", self.name.is_some()),
+            ("config", self.config.is_some()),
+            ("labels", self.labels.is_some()),
+            ("metadata", self.metadata.is_some()),
+            ("description", self.description.is_some()),
+            ("secrets", self.secrets.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(field, given)| given.then_some(field))
+        .collect()
+    }
 }
 
 /// How a source is named.
@@ -120,6 +139,8 @@ pub struct SourceRow {
 pub struct SourceFilter {
     /// Only this kind.
     pub connector: Option<String>,
+    /// Only what is inside of these.
+    pub scopes: Scopes,
     /// All of these labels.
     pub label: Vec<(String, String)>,
     /// Part of the name, without case.
@@ -144,20 +165,38 @@ fn select(ending: &'static str) -> AssertSqlSafe<String> {
 
 impl Store {
     /// Registers a source and seals its secrets.
-    pub async fn create_source(&self, new: NewSource) -> Result<SourceRow> {
+    pub async fn create_source(&self, new: NewSource, actor: &Actor) -> Result<SourceRow> {
         let ring = self.ring_for(&new.secrets)?;
+        let actor = actor.clone();
         self.transact(move |connection| {
-            Box::pin(async move { insert(connection, new, ring.as_deref()).await })
+            Box::pin(async move {
+                let row = insert(connection, new, ring.as_deref()).await?;
+                let details = json!({ "connector": row.connector });
+                let act = act("source.create", row.id, &row.name, details);
+                record(connection, &actor, act).await?;
+                Ok(row)
+            })
         })
         .await
     }
 
-    /// The source with this id or name.
-    pub async fn find_source(&self, reference: &SourceRef) -> Result<Option<SourceRow>> {
+    /// The source with this id or name, if it is inside of `scopes`.
+    pub async fn find_source(
+        &self,
+        reference: &SourceRef,
+        scopes: &Scopes,
+    ) -> Result<Option<SourceRow>> {
         let query = match reference {
-            SourceRef::Id(id) => sqlx::query_as(select("where s.id = $1")).bind(*id),
-            SourceRef::Name(name) => sqlx::query_as(select("where s.name = $1")).bind(name),
+            SourceRef::Id(id) => sqlx::query_as(select(
+                "where s.id = $1 and ($2::jsonb[] is null or s.labels @> any ($2))",
+            ))
+            .bind(*id),
+            SourceRef::Name(name) => sqlx::query_as(select(
+                "where s.name = $1 and ($2::jsonb[] is null or s.labels @> any ($2))",
+            ))
+            .bind(name),
         };
+        let query = query.bind(scopes.documents());
         bounded(async { query.fetch_optional(&self.pool).await.map_err(failed) }).await
     }
 
@@ -172,7 +211,8 @@ impl Store {
         let query = sqlx::query_as(select(
             "where ($1::text is null or s.connector = $1) and s.labels @> all ($2) \
              and ($3::text is null or strpos(lower(s.name), lower($3)) > 0) \
-             and ($4::text is null or s.name > $4) order by s.name limit $5",
+             and ($4::text is null or s.name > $4) \
+             and ($6::jsonb[] is null or s.labels @> any ($6)) order by s.name limit $5",
         ))
         .bind(&filter.connector)
         .bind(labels)
@@ -182,7 +222,8 @@ impl Store {
             i64::try_from(filter.limit)
                 .unwrap_or(i64::MAX)
                 .saturating_add(1),
-        );
+        )
+        .bind(filter.scopes.documents());
         let mut items: Vec<SourceRow> =
             bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
         let more = items.len() > filter.limit;
@@ -199,11 +240,16 @@ impl Store {
         id: Uuid,
         expected: Option<i64>,
         change: SourceChange,
+        actor: &Actor,
     ) -> Result<SourceRow> {
         let ring = self.ring_for(change.secrets.as_deref().unwrap_or_default())?;
+        let actor = actor.clone();
+        let details = json!({ "fields": change.fields() });
         self.transact(move |connection| {
             Box::pin(async move {
                 let row = update(connection, id, expected, change, ring.as_deref()).await?;
+                let act = act("source.update", id, &row.name, details);
+                record(connection, &actor, act).await?;
                 tell(connection, &Message::SourceChanged { id }).await?;
                 Ok(row)
             })
@@ -212,10 +258,20 @@ impl Store {
     }
 
     /// Removes a source and the secrets it owns, and tells all instances.
-    pub async fn delete_source(&self, id: Uuid, expected: Option<i64>) -> Result<()> {
+    pub async fn delete_source(
+        &self,
+        id: Uuid,
+        expected: Option<i64>,
+        actor: &Actor,
+    ) -> Result<()> {
+        let actor = actor.clone();
         self.transact(move |connection| {
             Box::pin(async move {
                 held(connection, id, expected).await?;
+                let row = read(connection, id).await?;
+                let details = json!({ "connector": row.connector });
+                let act = act("source.delete", id, &row.name, details);
+                record(connection, &actor, act).await?;
                 for statement in [
                     "delete from sources where id = $1",
                     "delete from credentials where owner_source_id = $1",
@@ -259,6 +315,17 @@ impl Store {
         } else {
             self.ring().map(Some)
         }
+    }
+}
+
+/// An act on a source, for the audit.
+fn act(action: &'static str, id: Uuid, name: &str, details: Value) -> Act {
+    Act {
+        action,
+        target_kind: "source",
+        target_id: Some(id),
+        target_name: Some(name.to_owned()),
+        details,
     }
 }
 

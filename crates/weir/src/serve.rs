@@ -1,5 +1,6 @@
 //! Wiring: the store, the keys, the routes; then serve until told to stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
 use weir_net::{Dialer, Egress};
 use weir_store::embedded::{EmbeddedPostgres, EmbeddedSettings};
-use weir_store::{NewApiKey, NewSource, Seal, Store, StoreOptions};
+use weir_store::{Actor, NewApiKey, NewSource, Seal, Store, StoreOptions};
 use weir_vault::KeyRing;
 
 use crate::files::{make_data_dir, write_private};
@@ -234,15 +235,17 @@ async fn first_admin_key(settings: &Settings, store: &Store, data_dir: &Path) ->
     if !given {
         write_private(&path, &format!("{}\n", key.expose()))?;
     }
+    let new = NewApiKey {
+        id: uuid::Uuid::now_v7(),
+        name: "admin".to_owned(),
+        role: weir_api::Role::Admin.name().to_owned(),
+        hash: weir_api::hash_key(&key),
+        prefix: key.expose().chars().take(8).collect(),
+        scopes: Vec::new(),
+        expires_at: None,
+    };
     let made = store
-        .create_first_admin_key(NewApiKey {
-            id: uuid::Uuid::now_v7(),
-            name: "admin".to_owned(),
-            role: weir_api::Role::Admin.name().to_owned(),
-            hash: weir_api::hash_key(&key),
-            prefix: key.expose().chars().take(8).collect(),
-            expires_at: None,
-        })
+        .create_first_admin_key(new, &Actor::system())
         .await
         .map_err(explained)?;
     match (made, given) {
@@ -266,21 +269,20 @@ fn new_key() -> Result<Secret> {
 }
 
 async fn register_sample(store: &Store) -> Result<()> {
-    let made = store
-        .create_source(NewSource {
-            id: uuid::Uuid::now_v7(),
-            name: "sample".to_owned(),
-            connector: "sample".to_owned(),
-            config: serde_json::json!({}),
-            config_version: 1,
-            labels: Default::default(),
-            metadata: serde_json::json!({}),
-            description: Some(
-                "A small data set that comes with Weir; delete it when you like.".to_owned(),
-            ),
-            secrets: Vec::new(),
-        })
-        .await;
+    let sample = NewSource {
+        id: uuid::Uuid::now_v7(),
+        name: "sample".to_owned(),
+        connector: "sample".to_owned(),
+        config: serde_json::json!({}),
+        config_version: 1,
+        labels: Default::default(),
+        metadata: serde_json::json!({}),
+        description: Some(
+            "A small data set that comes with Weir; delete it when you like.".to_owned(),
+        ),
+        secrets: Vec::new(),
+    };
+    let made = store.create_source(sample, &Actor::system()).await;
     match made {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == weir_core::Kind::Conflict => Ok(()),
@@ -310,7 +312,8 @@ async fn accept(
             stopping.cancel();
         }
     };
-    let server = axum::serve(listener, weir_api::router(app)).with_graceful_shutdown(signalled);
+    let service = weir_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(signalled);
     let limit = async {
         stopping.cancelled().await;
         tokio::select! {

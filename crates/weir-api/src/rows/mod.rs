@@ -22,10 +22,9 @@ use weir_engine::Answer;
 use weir_store::SourceRow;
 use weir_wire::{Delivery, Format, FormatQuery, Outcome, Rows, RowsOptions, negotiate, respond};
 
-use crate::auth::Reader;
+use crate::auth::{Caller, Reader};
 use crate::extract::Json;
 use crate::problem::{ApiError, ApiResult, Problem};
-use crate::request::RequestId;
 use crate::sources::find;
 use crate::state::App;
 pub use preview::PreviewAnswer;
@@ -37,29 +36,28 @@ pub const FORMATS: &[Format] = &[Format::Json, Format::Ndjson, Format::Arrow];
 /// What every request for rows has, beside its body.
 struct Call {
     app: App,
+    caller: Caller,
     source: String,
     query: String,
     method: Method,
     headers: HeaderMap,
-    request_id: String,
 }
 
 impl FromRequestParts<App> for Call {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
-        Reader::from_request_parts(parts, app).await?;
+        let Reader(caller) = Reader::from_request_parts(parts, app).await?;
         let path = Path::<String>::from_request_parts(parts, app).await;
         let Path(source) =
             path.map_err(|_| Error::new(Kind::Malformed, "the path is not valid UTF-8"))?;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Call {
             app: app.clone(),
+            caller,
             source,
             query: parts.uri.query().unwrap_or_default().to_owned(),
             method: parts.method.clone(),
             headers: parts.headers.clone(),
-            request_id: request_id.unwrap_or_default(),
         })
     }
 }
@@ -84,7 +82,7 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
     let parts = request::split_query(&call.query);
     let options = format_options(format, &parts.format, &call.headers)?;
     let asked: LoadQuery = config::decode_query(&parts.rest)?;
-    let row = find(&call.app, &call.source).await?;
+    let row = find(&call.app, &call.caller, &call.source).await?;
     let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
     let read = asked.read(parts.params)?;
     if call.method == Method::HEAD {
@@ -111,7 +109,7 @@ async fn load_by_post(
     // Whatever is not about the format belongs into the body.
     let _: Nothing = config::decode_query(&parts.rest)?;
     let options = format_options(format, &parts.format, &call.headers)?;
-    let row = find(&call.app, &call.source).await?;
+    let row = find(&call.app, &call.caller, &call.source).await?;
     let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
     let read = asked.read()?;
     Load {
@@ -227,7 +225,7 @@ fn server_timing(prepare: Duration, first_batch: Duration) -> Option<HeaderValue
 fn delivery(call: &Call, row: &SourceRow, run: uuid::Uuid) -> Delivery {
     let source = row.name.clone();
     let span = tracing::Span::current();
-    let request_id = call.request_id.clone();
+    let request_id = call.caller.request_id.clone();
     let limits = &call.app.limits;
     Delivery {
         compute: call.app.compute.clone(),

@@ -43,7 +43,7 @@ pub(super) async fn preview(
     let parts = split_query(&call.query);
     let _: Nothing = config::decode_query(&parts.rest)?;
     let options = format_options(format, &parts.format, &call.headers)?;
-    let row = find(app, &call.source).await?;
+    let row = find(app, &call.caller, &call.source).await?;
     let run = run_id(&call.headers)?;
     let wanted = asked.limit;
     let read = asked.read(app.limits.preview_rows)?;

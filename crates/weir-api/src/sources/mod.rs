@@ -15,7 +15,7 @@ use weir_core::secret::MASK;
 use weir_core::{AnyConnector, Error, Kind, Result, config};
 use weir_store::{NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};
 
-use crate::auth::{Editor, Reader, Role};
+use crate::auth::{Caller, Editor, Reader, Role};
 use crate::extract::{Json, Query};
 use crate::problem::ApiResult;
 use crate::state::App;
@@ -23,8 +23,8 @@ use crate::{etag, paging};
 pub use model::{SourceCreate, SourcePage, SourcePatch, SourceView};
 use model::{check_name, merge, split, split_path};
 
-/// Finds a source by id, name or `@kind.name`.
-pub async fn find(app: &App, given: &str) -> Result<SourceRow> {
+/// Finds a source by id, name or `@kind.name`, inside of what the caller may see.
+pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<SourceRow> {
     let missing = || {
         Error::new(Kind::NotFound, format!("no source `{given}`"))
             .hint("GET /v1/sources lists the sources your key may see")
@@ -39,7 +39,7 @@ pub async fn find(app: &App, given: &str) -> Result<SourceRow> {
     };
     let row = app
         .store
-        .find_source(&reference)
+        .find_source(&reference, &caller.scopes)
         .await?
         .ok_or_else(missing)?;
     if kind.is_some_and(|kind| kind != row.connector) {
@@ -72,30 +72,29 @@ fn connector<'a>(app: &'a App, kind: &str) -> Result<&'a dyn AnyConnector> {
         headers(("ETag" = String), ("Location" = String)))))]
 pub async fn create(
     State(app): State<App>,
-    Editor(_): Editor,
+    Editor(caller): Editor,
     Json(body): Json<SourceCreate>,
 ) -> ApiResult<Response> {
     check_name(&body.name)?;
+    caller.check_inside(&body.labels)?;
     let connector = connector(&app, &body.connector)?;
     let whole = Value::Object(body.config);
     connector
         .check(&whole)
         .map_err(|error| error.under("/config"))?;
     let parts = split(connector, whole);
-    let row = app
-        .store
-        .create_source(NewSource {
-            id: uuid::Uuid::now_v7(),
-            name: body.name,
-            connector: body.connector,
-            config: parts.open,
-            config_version: connector.descriptor().config_version as i32,
-            labels: body.labels,
-            metadata: Value::Object(body.metadata),
-            description: body.description,
-            secrets: parts.secrets,
-        })
-        .await?;
+    let new = NewSource {
+        id: uuid::Uuid::now_v7(),
+        name: body.name,
+        connector: body.connector,
+        config: parts.open,
+        config_version: connector.descriptor().config_version as i32,
+        labels: body.labels,
+        metadata: Value::Object(body.metadata),
+        description: body.description,
+        secrets: parts.secrets,
+    };
+    let row = app.store.create_source(new, &caller.actor()).await?;
     let location = HeaderValue::from_str(&format!("/v1/sources/{}", row.id));
     let mut response = answer(StatusCode::CREATED, row);
     if let Ok(location) = location {
@@ -126,7 +125,7 @@ pub struct ListQuery {
     params(ListQuery), responses((status = 200, description = "A page", body = SourcePage)))]
 pub async fn list(
     State(app): State<App>,
-    Reader(_): Reader,
+    Reader(caller): Reader,
     Query(query): Query<ListQuery>,
 ) -> ApiResult<axum::Json<SourcePage>> {
     let label = query.label.as_deref().map(parse_label).transpose()?;
@@ -134,6 +133,7 @@ pub async fn list(
         .store
         .list_sources(&SourceFilter {
             connector: query.connector,
+            scopes: caller.scopes,
             label: label.into_iter().collect(),
             search: query.search,
             after: paging::place(query.cursor.as_deref())?,
@@ -159,11 +159,11 @@ fn parse_label(text: &str) -> Result<(String, String)> {
     responses((status = 200, description = "The source", body = SourceView, headers(("ETag" = String)))))]
 pub async fn get(
     State(app): State<App>,
-    Reader(_): Reader,
+    Reader(caller): Reader,
     Path(source): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     if etag::not_modified(&headers, row.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag::of(row.version))]).into_response());
     }
@@ -183,7 +183,7 @@ pub async fn update(
     headers: HeaderMap,
     Json(patch): Json<SourcePatch>,
 ) -> ApiResult<Response> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     etag::if_match(&headers, row.version)?;
     if let Some(name) = &patch.name {
         check_name(name)?;
@@ -195,11 +195,15 @@ pub async fn update(
         }
         None => (None, None),
     };
+    let labels = patch.labels.map(|l| changed_labels(&row, l)).transpose()?;
+    if let Some(labels) = &labels {
+        caller.check_inside(labels)?;
+    }
     let change = SourceChange {
         name: patch.name,
         config: open,
         config_version: None,
-        labels: patch.labels.map(|l| changed_labels(&row, l)).transpose()?,
+        labels,
         metadata: patch.metadata.map(|m| {
             let mut merged = row.metadata.clone();
             merge(&mut merged, &Value::Object(m));
@@ -211,7 +215,7 @@ pub async fn update(
     // The patch was merged with this version, so it must still be the one.
     let changed = app
         .store
-        .update_source(row.id, Some(row.version), change)
+        .update_source(row.id, Some(row.version), change, &caller.actor())
         .await?;
     app.forget(row.id);
     Ok(answer(StatusCode::OK, changed))
@@ -301,13 +305,14 @@ async fn changed_config(
     responses((status = 204, description = "Removed")))]
 pub async fn delete(
     State(app): State<App>,
-    Editor(_): Editor,
+    Editor(caller): Editor,
     Path(source): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     let expected = etag::if_match(&headers, row.version)?;
-    app.store.delete_source(row.id, expected).await?;
+    let actor = caller.actor();
+    app.store.delete_source(row.id, expected, &actor).await?;
     app.forget(row.id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -111,11 +111,11 @@ impl StreamView {
     responses((status = 200, description = "A page", body = StreamPage)))]
 pub async fn streams(
     State(app): State<App>,
-    Reader(_): Reader,
+    Reader(caller): Reader,
     Path(source): Path<String>,
     Query(query): Query<StreamsQuery>,
 ) -> ApiResult<Answer<StreamPage>> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     let ask = Discover {
         search: query.search,
         namespace: query.namespace,
@@ -203,11 +203,11 @@ impl StreamSchemaView {
     responses((status = 200, description = "Its columns", body = StreamSchemaView)))]
 pub async fn schema(
     State(app): State<App>,
-    Reader(_): Reader,
+    Reader(caller): Reader,
     Path(source): Path<String>,
     Query(query): Query<SchemaQuery>,
 ) -> ApiResult<Answer<StreamSchemaView>> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     let stream = StreamId::parse(&query.stream, "?stream")?;
     let ctx = app.context(Duration::from_millis(app.limits.discover_ms));
     let _stop = ctx.cancel.clone().drop_guard();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 use weir_core::{Error, OpenSource, Result, TestReport};
-use weir_store::LastTest;
+use weir_store::{Act, LastTest};
 
 use super::find;
 use crate::auth::Editor;
@@ -127,10 +127,10 @@ async fn run(
     responses((status = 200, description = "The test ran; `ok` says how it went", body = TestResult)))]
 pub async fn test_source(
     State(app): State<App>,
-    Editor(_): Editor,
+    Editor(caller): Editor,
     Path(source): Path<String>,
 ) -> ApiResult<Answer<TestResult>> {
-    let row = find(&app, &source).await?;
+    let row = find(&app, &caller, &source).await?;
     let (result, outcome) = run(&app, async |ctx| app.open(&row, ctx).await).await;
     if let Err(error) = &outcome
         && error.kind() == weir_core::Kind::Sealed
@@ -161,7 +161,7 @@ fn sealed() -> Error {
     responses((status = 200, description = "The test ran; `ok` says how it went", body = TestResult)))]
 pub async fn test_connector(
     State(app): State<App>,
-    Editor(_): Editor,
+    Editor(caller): Editor,
     Path(kind): Path<String>,
     Json(body): Json<TestRequest>,
 ) -> ApiResult<Answer<TestResult>> {
@@ -170,6 +170,15 @@ pub async fn test_connector(
     connector
         .check(&whole)
         .map_err(|error| error.under("/config"))?;
+    // Written first: a test dials out, so it must not go unseen.
+    let act = Act {
+        action: "connector.test",
+        target_kind: "connector",
+        target_id: None,
+        target_name: Some(kind.clone()),
+        details: Value::Null,
+    };
+    app.store.record_act(&caller.actor(), act).await?;
     let (result, _) = run(&app, async |ctx| connector.open(whole, ctx).await).await;
     Ok(Answer(result))
 }

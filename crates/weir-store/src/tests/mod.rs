@@ -1,6 +1,7 @@
 //! The store against one real server for the whole test binary, with a
 //! database of its own for each test.
 
+mod audit;
 mod migrations;
 mod seals;
 mod server;
@@ -12,7 +13,7 @@ use weir_core::Secret;
 use weir_core::task::Compute;
 use weir_vault::KeyRing;
 
-use crate::{NewSource, Store, StoreOptions};
+use crate::{Actor, NewSource, Store, StoreOptions};
 
 async fn store_at(url: &Secret, max_connections: u32) -> Store {
     let options = StoreOptions {
@@ -39,6 +40,10 @@ async fn open() -> (Store, KeyRing) {
         .await
         .unwrap();
     (store, ring)
+}
+
+fn actor() -> Actor {
+    Actor::system()
 }
 
 fn source(name: &str, secrets: &[(&str, &str)]) -> NewSource {

@@ -1,8 +1,8 @@
 use weir_core::{Error, Kind, Secret};
 use weir_vault::KeyRing;
 
-use super::{migrated, open, plain, server, source, store_at};
-use crate::{Seal, SourceRef, Store};
+use super::{actor, migrated, open, plain, server, source, store_at};
+use crate::{Scopes, Seal, SourceRef, Store};
 
 fn none() -> weir_core::Result<KeyRing> {
     Err(Error::internal("must not be asked for a key"))
@@ -64,7 +64,7 @@ async fn a_failed_generation_records_nothing() {
 async fn another_key_leaves_the_store_sealed() {
     let (store, ring) = open().await;
     let row = store
-        .create_source(source("s", &[("password", "p")]))
+        .create_source(source("s", &[("password", "p")]), &actor())
         .await
         .unwrap();
     assert_eq!(
@@ -77,13 +77,13 @@ async fn another_key_leaves_the_store_sealed() {
         Kind::Sealed
     );
     let error = store
-        .create_source(source("t", &[("password", "p")]))
+        .create_source(source("t", &[("password", "p")]), &actor())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Sealed);
     assert!(
         store
-            .find_source(&SourceRef::Name("t".into()))
+            .find_source(&SourceRef::Name("t".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
@@ -99,7 +99,7 @@ async fn another_key_leaves_the_store_sealed() {
 async fn every_key_in_use_is_needed() {
     let (store, old) = open().await;
     let first = store
-        .create_source(source("first", &[("password", "1")]))
+        .create_source(source("first", &[("password", "1")]), &actor())
         .await
         .unwrap();
     let new = KeyRing::generate();
@@ -107,7 +107,7 @@ async fn every_key_in_use_is_needed() {
     let seal = store.unlock(Some(both(&new, &old)), none).await.unwrap();
     assert_eq!(seal, Seal::Open { generated: false });
     let second = store
-        .create_source(source("second", &[("password", "2")]))
+        .create_source(source("second", &[("password", "2")]), &actor())
         .await
         .unwrap();
     assert_eq!(
@@ -128,7 +128,7 @@ async fn every_key_in_use_is_needed() {
         [("password", "2")]
     );
     // Nothing is left under the old key, so the new one alone will do.
-    store.delete_source(first.id, None).await.unwrap();
+    store.delete_source(first.id, None, &actor()).await.unwrap();
     assert_eq!(
         store.unlock(Some(new), none).await.unwrap(),
         Seal::Open { generated: false }
@@ -149,11 +149,11 @@ async fn a_wrong_check_value_seals() {
 async fn a_secret_moved_to_another_row_does_not_open() {
     let (store, _) = open().await;
     let one = store
-        .create_source(source("one", &[("password", "1")]))
+        .create_source(source("one", &[("password", "1")]), &actor())
         .await
         .unwrap();
     let two = store
-        .create_source(source("two", &[("password", "2")]))
+        .create_source(source("two", &[("password", "2")]), &actor())
         .await
         .unwrap();
     sqlx::query(
@@ -198,10 +198,10 @@ async fn a_canary_is_nowhere_in_the_store() {
     const CANARY: &str = "canary-7f3a9b-password";
     let (store, ring) = open().await;
     let row = store
-        .create_source(source(
-            "s",
-            &[("auth.password", CANARY), ("tls.key", CANARY)],
-        ))
+        .create_source(
+            source("s", &[("auth.password", CANARY), ("tls.key", CANARY)]),
+            &actor(),
+        )
         .await
         .unwrap();
     let change = crate::SourceChange {
@@ -209,7 +209,7 @@ async fn a_canary_is_nowhere_in_the_store() {
         ..crate::SourceChange::default()
     };
     let row = store
-        .update_source(row.id, Some(row.version), change)
+        .update_source(row.id, Some(row.version), change, &actor())
         .await
         .unwrap();
     let dump = dump(&store).await;

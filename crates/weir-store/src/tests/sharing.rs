@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 use weir_core::Kind;
 
-use super::{migrated, open, server, source, store_at};
+use super::{actor, migrated, open, server, source, store_at};
 use crate::{Message, Messages, NewApiKey, SourceChange, Store};
 
 fn key(name: &str, role: &str, byte: u8) -> NewApiKey {
@@ -15,6 +15,7 @@ fn key(name: &str, role: &str, byte: u8) -> NewApiKey {
         role: role.to_owned(),
         hash: [byte; 32],
         prefix: "weir_abc".to_owned(),
+        scopes: Vec::new(),
         expires_at: None,
     }
 }
@@ -25,10 +26,13 @@ async fn keys_are_found_by_their_hash() {
     assert!(!store.has_admin_key().await.unwrap());
     let expires_at = chrono::DateTime::from_timestamp(2_000_000_000, 0);
     store
-        .create_api_key(NewApiKey {
-            expires_at,
-            ..key("r", "reader", 1)
-        })
+        .create_api_key(
+            NewApiKey {
+                expires_at,
+                ..key("r", "reader", 1)
+            },
+            &actor(),
+        )
         .await
         .unwrap();
     assert!(!store.has_admin_key().await.unwrap());
@@ -58,7 +62,7 @@ async fn keys_are_found_by_their_hash() {
     );
     assert!(store.find_api_key([2; 32]).await.unwrap().is_none());
     let error = store
-        .create_api_key(key("again", "reader", 1))
+        .create_api_key(key("again", "reader", 1), &actor())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
@@ -69,9 +73,10 @@ async fn of_two_first_admin_keys_one_is_kept() {
     let url = server::database().await;
     let stores = futures::future::join_all((0..2).map(|_| store_at(&url, 2))).await;
     stores[0].migrate().await.unwrap();
+    let actor = actor();
     let (one, two) = tokio::join!(
-        stores[0].create_first_admin_key(key("one", "admin", 1)),
-        stores[1].create_first_admin_key(key("two", "admin", 2)),
+        stores[0].create_first_admin_key(key("one", "admin", 1), &actor),
+        stores[1].create_first_admin_key(key("two", "admin", 2), &actor),
     );
     assert_ne!(one.unwrap(), two.unwrap());
     assert!(stores[0].has_admin_key().await.unwrap());
@@ -139,12 +144,18 @@ async fn changes_are_told_to_every_instance() {
     let mut others = store.clone().listen();
     assert_eq!(next(&mut messages).await, Some(Message::Resync));
     assert_eq!(next(&mut others).await, Some(Message::Resync));
-    let row = store.create_source(source("a", &[])).await.unwrap();
-    store
-        .update_source(row.id, None, SourceChange::default())
+    let row = store
+        .create_source(source("a", &[]), &actor())
         .await
         .unwrap();
-    store.delete_source(row.id, Some(7)).await.unwrap_err();
+    store
+        .update_source(row.id, None, SourceChange::default(), &actor())
+        .await
+        .unwrap();
+    store
+        .delete_source(row.id, Some(7), &actor())
+        .await
+        .unwrap_err();
     // Told by a newer instance: passed over.
     sqlx::raw_sql("select pg_notify('weir', '{\"what\": \"news\"}')")
         .execute(&store.pool)

@@ -3,8 +3,8 @@ use serde_json::json;
 use uuid::Uuid;
 use weir_core::{Kind, Secret};
 
-use super::{migrated, open, plain, source};
-use crate::{LastTest, SourceChange, SourceFilter, SourceRef, Store};
+use super::{actor, migrated, open, plain, source};
+use crate::{LastTest, Scopes, SourceChange, SourceFilter, SourceRef, Store};
 
 fn secrets(pairs: &[(&str, &str)]) -> SourceChange {
     let secrets = pairs
@@ -23,7 +23,7 @@ async fn what_is_registered_reads_back() {
     let mut new = source("main", &[("tls.key", "k"), ("auth.password", "p")]);
     new.config = json!({"big": 12345678901234567890123456789_u128, "text": "@a.b ${x} {{", "list": [1, null, 2.50]});
     let config = new.config.clone();
-    let row = store.create_source(new).await.unwrap();
+    let row = store.create_source(new, &actor()).await.unwrap();
     assert_eq!(
         (row.name.as_str(), row.version, row.secret_version),
         ("main", 1, 1)
@@ -35,19 +35,23 @@ async fn what_is_registered_reads_back() {
         [("auth.password", "p"), ("tls.key", "k")]
     );
     for reference in [SourceRef::Id(row.id), SourceRef::Name("main".into())] {
-        let found = store.find_source(&reference).await.unwrap().unwrap();
+        let found = store
+            .find_source(&reference, &Scopes::all())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(format!("{found:?}"), format!("{row:?}"));
     }
     assert!(
         store
-            .find_source(&SourceRef::Name("Main".into()))
+            .find_source(&SourceRef::Name("Main".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
     );
     assert!(
         store
-            .find_source(&SourceRef::Id(Uuid::now_v7()))
+            .find_source(&SourceRef::Id(Uuid::now_v7()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
@@ -57,7 +61,10 @@ async fn what_is_registered_reads_back() {
 #[tokio::test]
 async fn a_source_without_secrets_needs_no_key() {
     let store = migrated().await;
-    let row = store.create_source(source("plain", &[])).await.unwrap();
+    let row = store
+        .create_source(source("plain", &[]), &actor())
+        .await
+        .unwrap();
     assert_eq!((row.secret_version, row.secret_fields.len()), (0, 0));
     assert!(store.source_secrets(&row).await.unwrap().is_empty());
 }
@@ -65,10 +72,16 @@ async fn a_source_without_secrets_needs_no_key() {
 #[tokio::test]
 async fn a_taken_name_is_a_conflict() {
     let (store, _) = open().await;
-    store.create_source(source("one", &[])).await.unwrap();
-    let two = store.create_source(source("two", &[])).await.unwrap();
+    store
+        .create_source(source("one", &[]), &actor())
+        .await
+        .unwrap();
+    let two = store
+        .create_source(source("two", &[]), &actor())
+        .await
+        .unwrap();
     let error = store
-        .create_source(source("one", &[("password", "p")]))
+        .create_source(source("one", &[("password", "p")]), &actor())
         .await
         .unwrap_err();
     assert_eq!(
@@ -80,7 +93,10 @@ async fn a_taken_name_is_a_conflict() {
         name: Some("one".into()),
         ..SourceChange::default()
     };
-    let error = store.update_source(two.id, None, change).await.unwrap_err();
+    let error = store
+        .update_source(two.id, None, change, &actor())
+        .await
+        .unwrap_err();
     assert_eq!(error.stable_code(), "name_taken");
     let left: i64 = sqlx::query_scalar("select count(*) from credentials")
         .fetch_one(&store.pool)
@@ -93,7 +109,7 @@ async fn a_taken_name_is_a_conflict() {
 async fn only_the_named_fields_change() {
     let (store, _) = open().await;
     let row = store
-        .create_source(source("a", &[("password", "p")]))
+        .create_source(source("a", &[("password", "p")]), &actor())
         .await
         .unwrap();
     let change = SourceChange {
@@ -102,7 +118,10 @@ async fn only_the_named_fields_change() {
         description: Some(String::new()),
         ..SourceChange::default()
     };
-    let changed = store.update_source(row.id, Some(1), change).await.unwrap();
+    let changed = store
+        .update_source(row.id, Some(1), change, &actor())
+        .await
+        .unwrap();
     assert_eq!(
         (
             changed.name.as_str(),
@@ -125,23 +144,35 @@ async fn only_the_named_fields_change() {
 #[tokio::test]
 async fn a_version_that_passed_is_refused() {
     let (store, _) = open().await;
-    let row = store.create_source(source("a", &[])).await.unwrap();
+    let row = store
+        .create_source(source("a", &[]), &actor())
+        .await
+        .unwrap();
     store
-        .update_source(row.id, Some(1), SourceChange::default())
+        .update_source(row.id, Some(1), SourceChange::default(), &actor())
         .await
         .unwrap();
     let error = store
-        .update_source(row.id, Some(1), SourceChange::default())
+        .update_source(row.id, Some(1), SourceChange::default(), &actor())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::PreconditionFailed);
-    let error = store.delete_source(row.id, Some(1)).await.unwrap_err();
+    let error = store
+        .delete_source(row.id, Some(1), &actor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::PreconditionFailed);
-    store.delete_source(row.id, Some(2)).await.unwrap();
-    let error = store.delete_source(row.id, None).await.unwrap_err();
+    store
+        .delete_source(row.id, Some(2), &actor())
+        .await
+        .unwrap();
+    let error = store
+        .delete_source(row.id, None, &actor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     let error = store
-        .update_source(row.id, None, SourceChange::default())
+        .update_source(row.id, None, SourceChange::default(), &actor())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
@@ -151,21 +182,21 @@ async fn a_version_that_passed_is_refused() {
 async fn of_many_changes_at_once_one_wins() {
     let (store, _) = open().await;
     let row = store
-        .create_source(source("a", &[("p", "0")]))
+        .create_source(source("a", &[("p", "0")]), &actor())
         .await
         .unwrap();
     let tries = (1..=8).map(|n| {
         let store = store.clone();
         async move {
             store
-                .update_source(row.id, Some(1), secrets(&[("p", &n.to_string())]))
+                .update_source(row.id, Some(1), secrets(&[("p", &n.to_string())]), &actor())
                 .await
         }
     });
     let outcomes = futures::future::join_all(tries).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let now = store
-        .find_source(&SourceRef::Id(row.id))
+        .find_source(&SourceRef::Id(row.id), &Scopes::all())
         .await
         .unwrap()
         .unwrap();
@@ -176,11 +207,16 @@ async fn of_many_changes_at_once_one_wins() {
 async fn secrets_come_in_versions() {
     let (store, _) = open().await;
     let first = store
-        .create_source(source("a", &[("password", "1")]))
+        .create_source(source("a", &[("password", "1")]), &actor())
         .await
         .unwrap();
     let second = store
-        .update_source(first.id, None, secrets(&[("password", "2"), ("key", "k")]))
+        .update_source(
+            first.id,
+            None,
+            secrets(&[("password", "2"), ("key", "k")]),
+            &actor(),
+        )
         .await
         .unwrap();
     assert_eq!((second.secret_version, second.secret_fields.len()), (2, 2));
@@ -190,7 +226,7 @@ async fn secrets_come_in_versions() {
         [("password", "1")]
     );
     let third = store
-        .update_source(first.id, None, secrets(&[]))
+        .update_source(first.id, None, secrets(&[]), &actor())
         .await
         .unwrap();
     assert_eq!((third.secret_version, third.secret_fields.len()), (3, 0));
@@ -201,7 +237,7 @@ async fn secrets_come_in_versions() {
         Kind::Conflict
     );
     let fourth = store
-        .update_source(first.id, None, secrets(&[("password", "4")]))
+        .update_source(first.id, None, secrets(&[("password", "4")]), &actor())
         .await
         .unwrap();
     assert_eq!(fourth.secret_version, 4);
@@ -209,7 +245,7 @@ async fn secrets_come_in_versions() {
         plain(&store.source_secrets(&fourth).await.unwrap()),
         [("password", "4")]
     );
-    store.delete_source(first.id, None).await.unwrap();
+    store.delete_source(first.id, None, &actor()).await.unwrap();
     for table in ["credentials", "credential_fields"] {
         let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         let left: i64 = sqlx::query_scalar(sql)
@@ -223,14 +259,17 @@ async fn secrets_come_in_versions() {
 #[tokio::test]
 async fn secrets_may_come_later() {
     let (store, _) = open().await;
-    let row = store.create_source(source("a", &[])).await.unwrap();
     let row = store
-        .update_source(row.id, None, secrets(&[]))
+        .create_source(source("a", &[]), &actor())
+        .await
+        .unwrap();
+    let row = store
+        .update_source(row.id, None, secrets(&[]), &actor())
         .await
         .unwrap();
     assert_eq!(row.secret_version, 0);
     let row = store
-        .update_source(row.id, None, secrets(&[("password", "p")]))
+        .update_source(row.id, None, secrets(&[("password", "p")]), &actor())
         .await
         .unwrap();
     assert_eq!(row.secret_version, 1);
@@ -252,7 +291,10 @@ async fn names(store: &Store, filter: SourceFilter) -> (Vec<String>, Option<Stri
 async fn lists_are_paged_by_name() {
     let store = migrated().await;
     for name in ["b", "a-b", "a_b", "ab", "a0"] {
-        store.create_source(source(name, &[])).await.unwrap();
+        store
+            .create_source(source(name, &[]), &actor())
+            .await
+            .unwrap();
     }
     let mut all = Vec::new();
     let mut after = None;
@@ -298,7 +340,7 @@ async fn lists_are_filtered() {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        store.create_source(new).await.unwrap();
+        store.create_source(new, &actor()).await.unwrap();
     }
     let filter = SourceFilter {
         limit: 10,
@@ -355,7 +397,10 @@ async fn lists_are_filtered() {
 #[tokio::test]
 async fn a_test_is_kept_beside_the_version() {
     let store = migrated().await;
-    let row = store.create_source(source("a", &[])).await.unwrap();
+    let row = store
+        .create_source(source("a", &[]), &actor())
+        .await
+        .unwrap();
     assert_eq!(row.last_test, None);
     let test = LastTest {
         ok: false,
@@ -364,7 +409,7 @@ async fn a_test_is_kept_beside_the_version() {
     };
     store.record_test(row.id, test.clone()).await.unwrap();
     let now = store
-        .find_source(&SourceRef::Id(row.id))
+        .find_source(&SourceRef::Id(row.id), &Scopes::all())
         .await
         .unwrap()
         .unwrap();
@@ -380,13 +425,13 @@ async fn what_postgres_cannot_keep_is_told() {
     let mut new = source("nul", &[]);
     new.description = Some("a\0b".into());
     assert_eq!(
-        store.create_source(new).await.unwrap_err().kind(),
+        store.create_source(new, &actor()).await.unwrap_err().kind(),
         Kind::Invalid
     );
     let mut new = source("nul", &[]);
     new.metadata = json!({"a": "\0"});
     assert_eq!(
-        store.create_source(new).await.unwrap_err().kind(),
+        store.create_source(new, &actor()).await.unwrap_err().kind(),
         Kind::Invalid
     );
 }

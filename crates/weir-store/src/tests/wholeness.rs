@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use weir_core::Kind;
 
-use super::{open, server, source, store_at};
-use crate::{SourceChange, SourceRef, Store};
+use super::{actor, open, server, source, store_at};
+use crate::{Scopes, SourceChange, SourceRef, Store};
 
 /// Polls `work` a few times, then drops it, as a server does to a handler
 /// whose caller hung up.
@@ -74,7 +74,11 @@ async fn a_change_whose_caller_went_away_is_made_whole() {
     let (store, _) = open().await;
     for round in 0..20 {
         let name = format!("s{round}");
-        cut_after(1, store.create_source(source(&name, &[("password", "p")]))).await;
+        cut_after(
+            1,
+            store.create_source(source(&name, &[("password", "p")]), &actor()),
+        )
+        .await;
         let start = Instant::now();
         let row = loop {
             assert!(
@@ -82,7 +86,7 @@ async fn a_change_whose_caller_went_away_is_made_whole() {
                 "{name} was never made"
             );
             if let Some(row) = store
-                .find_source(&SourceRef::Name(name.clone()))
+                .find_source(&SourceRef::Name(name.clone()), &Scopes::all())
                 .await
                 .unwrap()
             {
@@ -107,16 +111,19 @@ async fn one_connection_is_enough_for_everything() {
         let store = store.clone();
         async move {
             let row = store
-                .create_source(source(&format!("s{n}"), &[("password", "p")]))
+                .create_source(source(&format!("s{n}"), &[("password", "p")]), &actor())
                 .await
                 .unwrap();
             let row = store
-                .update_source(row.id, Some(1), SourceChange::default())
+                .update_source(row.id, Some(1), SourceChange::default(), &actor())
                 .await
                 .unwrap();
             store.source_secrets(&row).await.unwrap();
             store.ready().await.unwrap();
-            store.delete_source(row.id, Some(2)).await.unwrap();
+            store
+                .delete_source(row.id, Some(2), &actor())
+                .await
+                .unwrap();
         }
     });
     futures::future::join_all(work).await;
@@ -130,7 +137,7 @@ async fn a_request_waits_for_a_connection_only_shortly() {
     let held = store.pool.acquire().await.unwrap();
     let start = Instant::now();
     let error = store
-        .find_source(&SourceRef::Name("a".into()))
+        .find_source(&SourceRef::Name("a".into()), &Scopes::all())
         .await
         .unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(4));
@@ -142,7 +149,7 @@ async fn a_request_waits_for_a_connection_only_shortly() {
     drop(held);
     assert!(
         store
-            .find_source(&SourceRef::Name("a".into()))
+            .find_source(&SourceRef::Name("a".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
@@ -170,13 +177,18 @@ async fn sessions_have_limits() {
 #[tokio::test]
 async fn lost_connections_are_replaced() {
     let (store, _) = open().await;
-    store.create_source(source("a", &[])).await.unwrap();
+    store
+        .create_source(source("a", &[]), &actor())
+        .await
+        .unwrap();
     for _ in 0..5 {
         // Ends every session of this database, the one it runs in last.
         let _ = sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()")
             .execute(&store.pool)
             .await;
-        let found = store.find_source(&SourceRef::Name("a".into())).await;
+        let found = store
+            .find_source(&SourceRef::Name("a".into()), &Scopes::all())
+            .await;
         assert!(found.is_ok_and(|row| row.is_some()));
     }
 }
