@@ -13,11 +13,11 @@ TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed '
 
 run:
 	@scripts/install-deps run
-	$(CARGO) build --locked -p weir
+	$(CARGO) build --locked --workspace --bins
 	@scripts/run $(TARGET)/debug/weir
 
 build:
-	$(CARGO) build --locked -p weir
+	$(CARGO) build --locked --workspace --bins
 
 lint:
 	$(CARGO) fmt --all --check
@@ -29,7 +29,7 @@ test:
 	@scripts/run-tests
 
 openapi: build
-	$(CARGO) run --locked --quiet -p weir-tests --bin generate
+	$(TARGET)/debug/generate
 
 bench:
 	@scripts/install-deps test
