@@ -5,6 +5,7 @@ pub mod decode;
 pub mod ipc;
 pub mod json;
 mod output;
+pub mod parquet;
 mod plain;
 
 use arrow::datatypes::SchemaRef;

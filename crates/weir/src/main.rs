@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Openapi => print(&weir_api::openapi::text()),
         Command::Connectors => {
-            let registry = weir_catalog::registry();
+            let registry = weir_catalog::registry(weir_catalog::Options::default());
             let all: Vec<ConnectorView> = registry
                 .iter()
                 .map(|c| ConnectorView::of(c.as_ref()))

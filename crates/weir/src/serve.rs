@@ -152,9 +152,15 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             spill_bytes: settings.spill_bytes.unwrap_or(10 << 30),
         })
         .map_err(explained)?;
+        let connectors = weir_catalog::Options {
+            files: weir_catalog::FileRules {
+                roots: settings.file_roots()?,
+                hard_links: settings.file_hard_links.unwrap_or(false),
+            },
+        };
         let app = App::new(Parts {
             store: stored.store.clone(),
-            registry: weir_catalog::registry(),
+            registry: weir_catalog::registry(connectors),
             engine,
             compute: compute.clone(),
             dialer: Arc::new(Dialer::new(egress)),

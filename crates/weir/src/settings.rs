@@ -35,6 +35,12 @@ pub struct Settings {
     /// Networks that connectors may reach, as a comma list of CIDRs [default: all but link-local and cloud metadata]
     #[arg(long, env = "WEIR_EGRESS", value_name = "CIDRS")]
     pub egress: Option<String>,
+    /// Folders that sources of local files may read, separated by `:` [default: none]
+    #[arg(long, env = "WEIR_FILE_ROOTS", value_name = "FOLDERS")]
+    pub file_roots: Option<String>,
+    /// Read local files that have more than one name, too; the other one may be outside of the folders [default: false]
+    #[arg(long, env = "WEIR_FILE_HARD_LINKS", value_name = "BOOL")]
+    pub file_hard_links: Option<bool>,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,weir_store=debug [default: info]
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -115,6 +121,8 @@ impl Settings {
             data_dir: self.data_dir.or(below.data_dir),
             pg_bin: self.pg_bin.or(below.pg_bin),
             egress: self.egress.or(below.egress),
+            file_roots: self.file_roots.or(below.file_roots),
+            file_hard_links: self.file_hard_links.or(below.file_hard_links),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
             drain_delay: self.drain_delay.or(below.drain_delay),
@@ -152,6 +160,22 @@ impl Settings {
         };
         let folder = self.data_dir.clone().unwrap_or_else(default);
         std::path::absolute(&folder).unwrap_or(folder)
+    }
+
+    /// The folders that sources of local files may read.
+    pub fn file_roots(&self) -> Result<Vec<PathBuf>> {
+        let given = self.file_roots.as_deref().unwrap_or_default();
+        let folders = given.split(':').filter(|folder| !folder.is_empty());
+        folders
+            .map(|folder| {
+                let path = PathBuf::from(folder);
+                let is_plain = path.is_absolute() && !folder.split('/').any(|part| part == "..");
+                if !is_plain {
+                    bail!("WEIR_FILE_ROOTS has `{folder}`; give absolute paths without `..`");
+                }
+                Ok(path)
+            })
+            .collect()
     }
 
     /// How long to keep accepting after SIGTERM.

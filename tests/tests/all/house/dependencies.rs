@@ -16,11 +16,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-engine", &["weir-core", "weir-formats"]),
     ("weir-wire", &["weir-core", "weir-formats"]),
     ("weir-kit", &["weir-core", "weir-net"]),
+    (
+        "connect-files",
+        &["weir-core", "weir-formats", "weir-kit", "weir-net"],
+    ),
     ("connect-sample", &["weir-core", "weir-kit", "weir-net"]),
     ("connect-sql", &["weir-core", "weir-kit", "weir-net"]),
     (
         "weir-catalog",
-        &["weir-core", "connect-sample", "connect-sql"],
+        &[
+            "weir-core",
+            "connect-files",
+            "connect-sample",
+            "connect-sql",
+        ],
     ),
     (
         "weir-api",

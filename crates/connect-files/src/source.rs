@@ -1,0 +1,140 @@
+//! The opened source. Every call opens the root anew, so that a folder that was
+//! replaced is seen as it is; all work with files is done on threads of its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cap_std::fs::Dir;
+use globset::GlobMatcher;
+use weir_core::{
+    Context, Discover, Error, Page, Read, Result, Scan, Source, StreamId, StreamInfo, StreamSchema,
+    Target, TestReport,
+};
+
+use crate::Rules;
+use crate::beneath::{open_file, open_root};
+use crate::config::FilesConfig;
+use crate::discover::{self, Listing};
+
+/// A folder of files.
+pub struct Folder {
+    shared: Arc<Shared>,
+}
+
+/// What work on other threads needs of it.
+pub struct Shared {
+    /// The source.
+    pub config: FilesConfig,
+    /// The service's rules.
+    pub rules: Arc<Rules>,
+    /// Files that exist for the source; all when none.
+    pub only: Option<GlobMatcher>,
+}
+
+impl Shared {
+    /// The root's handle.
+    pub fn root(&self) -> Result<Dir> {
+        open_root(&self.rules, &self.config.root)
+    }
+
+    fn listing<'a>(&'a self, root: &'a Dir, is_cancelled: &'a dyn Fn() -> bool) -> Listing<'a> {
+        Listing {
+            root,
+            config: &self.config,
+            rules: &self.rules,
+            only: self.only.as_ref(),
+            is_cancelled,
+        }
+    }
+}
+
+impl Folder {
+    /// The folder of a config.
+    pub fn new(config: FilesConfig, rules: Arc<Rules>) -> Self {
+        let only = config.only();
+        let shared = Arc::new(Shared {
+            config,
+            rules,
+            only,
+        });
+        Folder { shared }
+    }
+
+    /// Runs `work` on a thread that may wait for a disk. The last argument says
+    /// whether the caller has gone.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ctx: &Context,
+        work: impl FnOnce(&Shared, &dyn Fn() -> bool) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        // Ends when the call is dropped, too, which cancels nothing by itself.
+        let cancel = ctx.cancel.child_token();
+        let guard = cancel.clone().drop_guard();
+        let deadline = ctx.deadline;
+        let outcome = ctx
+            .compute
+            .blocking(move || {
+                let is_cancelled = || cancel.is_cancelled() || deadline.left().is_zero();
+                work(&shared, &is_cancelled)
+            })
+            .await?;
+        drop(guard);
+        outcome
+    }
+}
+
+#[async_trait]
+impl Source for Folder {
+    async fn test(&self, ctx: &Context, report: &mut TestReport) -> Result<()> {
+        let open = self.blocking(ctx, |shared, _| {
+            shared
+                .root()
+                .map(|_| ((), Some(shared.config.root.clone())))
+        });
+        report.step("root", open).await?;
+        let list = self.blocking(ctx, |shared, is_cancelled| {
+            let root = shared.root()?;
+            let first = discover::first_file(&shared.listing(&root, is_cancelled))?;
+            let detail = match &first {
+                Some(_) => None,
+                None => Some("no file with a known format".to_owned()),
+            };
+            Ok((first, detail))
+        });
+        let Some(first) = report.step("list", list).await? else {
+            return Ok(());
+        };
+        let read = self.blocking(ctx, move |shared, _| {
+            let path = first.stream;
+            let opened = open_file(&shared.root()?, &path, &shared.rules)?;
+            Ok(((), Some(format!("{path}: {} bytes", opened.stamp.size))))
+        });
+        report.step("read", read).await
+    }
+
+    async fn discover(&self, ctx: &Context, ask: &Discover) -> Result<Page<StreamInfo>> {
+        let ask = ask.clone();
+        self.blocking(ctx, move |shared, is_cancelled| {
+            shared.listing(&shared.root()?, is_cancelled).page(&ask)
+        })
+        .await
+    }
+
+    async fn schema(&self, _: &Context, _: &StreamId) -> Result<StreamSchema> {
+        Err(Error::unsupported("files cannot be read yet"))
+    }
+
+    async fn scan(&self, _: &Context, read: &Read) -> Result<Scan> {
+        let Target::Stream(_) = &read.target else {
+            return Err(no_queries());
+        };
+        Err(Error::unsupported("files cannot be read yet"))
+    }
+}
+
+fn no_queries() -> Error {
+    Error::unsupported("files take no queries")
+        .at("/query", "not supported here")
+        .hint("read a stream, with columns, filter, order_by and limit; POST /v1/transform has a step `sql`")
+}

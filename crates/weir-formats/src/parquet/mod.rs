@@ -1,0 +1,4 @@
+//! Parquet files.
+
+mod prune;
+pub mod read;
