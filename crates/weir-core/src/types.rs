@@ -107,6 +107,71 @@ pub fn type_name(data_type: &DataType) -> String {
     }
 }
 
+/// A nullable field of a type by its name in the vocabulary; `timestamp` alone
+/// is `timestamp(us)`. Lists and structs have no form to be asked for.
+pub fn field_of_type(name: &str, type_name: &str) -> Option<Field> {
+    let text = type_name.trim();
+    if text == "json" {
+        let json = [(EXTENSION_NAME.to_owned(), JSON_EXTENSION.to_owned())];
+        return Some(Field::new(name, DataType::Utf8, true).with_metadata(json.into()));
+    }
+    scalar_type(text).map(|data_type| Field::new(name, data_type, true))
+}
+
+fn scalar_type(text: &str) -> Option<DataType> {
+    Some(match text {
+        "bool" => DataType::Boolean,
+        "int8" => DataType::Int8,
+        "int16" => DataType::Int16,
+        "int32" => DataType::Int32,
+        "int64" => DataType::Int64,
+        "uint8" => DataType::UInt8,
+        "uint16" => DataType::UInt16,
+        "uint32" => DataType::UInt32,
+        "uint64" => DataType::UInt64,
+        "float32" => DataType::Float32,
+        "float64" => DataType::Float64,
+        "string" => DataType::Utf8,
+        "binary" => DataType::Binary,
+        "date" => DataType::Date32,
+        "time" => DataType::Time64(TimeUnit::Microsecond),
+        "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        _ => return parametric_type(text),
+    })
+}
+
+fn parametric_type(text: &str) -> Option<DataType> {
+    let (name, rest) = text.split_once('(')?;
+    let inner = rest.strip_suffix(')')?;
+    let (first, second) = match inner.split_once(',') {
+        Some((first, second)) => (first.trim(), Some(second.trim())),
+        None => (inner.trim(), None),
+    };
+    match name.trim() {
+        "decimal" => {
+            let precision: u8 = first.parse().ok()?;
+            let scale: i8 = second.unwrap_or("0").parse().ok()?;
+            let fits = u8::try_from(scale).is_ok_and(|scale| scale <= precision);
+            match precision {
+                1..=38 if fits => Some(DataType::Decimal128(precision, scale)),
+                39..=76 if fits => Some(DataType::Decimal256(precision, scale)),
+                _ => None,
+            }
+        }
+        "timestamp" => {
+            let unit = match first {
+                "s" => TimeUnit::Second,
+                "ms" => TimeUnit::Millisecond,
+                "us" => TimeUnit::Microsecond,
+                "ns" => TimeUnit::Nanosecond,
+                _ => return None,
+            };
+            Some(DataType::Timestamp(unit, second.map(Into::into)))
+        }
+        _ => None,
+    }
+}
+
 fn unit_name(unit: &TimeUnit) -> &'static str {
     match unit {
         TimeUnit::Second => "s",
@@ -118,7 +183,47 @@ fn unit_name(unit: &TimeUnit) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::unique_names;
+    use super::{field_of_type, field_type_name, unique_names};
+
+    #[test]
+    fn types_read_back_by_their_names() {
+        for name in [
+            "bool",
+            "int8",
+            "int64",
+            "uint64",
+            "float32",
+            "string",
+            "binary",
+            "date",
+            "time",
+            "decimal(10,2)",
+            "decimal(76,0)",
+            "timestamp(us)",
+            "timestamp(ns, UTC)",
+            "timestamp(s, +01:00)",
+            "json",
+        ] {
+            let field = field_of_type("a", name).unwrap();
+            assert_eq!(field_type_name(&field), name);
+        }
+        assert_eq!(
+            field_of_type("a", "timestamp"),
+            field_of_type("a", "timestamp(us)")
+        );
+        for bad in [
+            "",
+            "int",
+            "decimal",
+            "decimal(0,0)",
+            "decimal(77,1)",
+            "decimal(2,3)",
+            "timestamp(d)",
+            "decimal(1,2",
+        ] {
+            assert_eq!(field_of_type("a", bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn repeated_names_are_numbered_past_those_taken() {
