@@ -89,9 +89,29 @@ pub const PAGES: &[Page] = &[
         "Egress rules refuse this address. Link-local and cloud metadata addresses can never be reached.",
     ),
     page(
+        "encrypted",
+        "The file is encrypted",
+        "Weir has no key to it. Decrypt the file first, or read a copy that is not encrypted.",
+    ),
+    page(
+        "file_changed",
+        "The file changed while it was read",
+        "Its rows would be a mix of two states. Send the request again when nobody writes to it; writers do best to rename a finished file into place.",
+    ),
+    page(
+        "files_disagree",
+        "Files read as one stream disagree",
+        "A column has another type in one of the files; the detail names both. Set its type in the config, or read the files in several streams.",
+    ),
+    page(
         "forbidden",
         "Your key may not do this",
         "GET /v1/whoami shows the role of your key; ask an admin for a key with a higher one.",
+    ),
+    page(
+        "hard_link",
+        "The file has another name",
+        "The other name may be outside of what this service may read. Copy the file, or have the operator set WEIR_FILE_HARD_LINKS=true.",
     ),
     page(
         "internal",
@@ -122,6 +142,11 @@ pub const PAGES: &[Page] = &[
         "name_taken",
         "The name is taken",
         "Names are unique; choose another one or change the existing resource.",
+    ),
+    page(
+        "no_file_roots",
+        "This service may read no local files",
+        "Its operator names the folders in WEIR_FILE_ROOTS; none are allowed by default.",
     ),
     page(
         "no_route",
@@ -157,6 +182,11 @@ pub const PAGES: &[Page] = &[
         "panic",
         "Something went wrong inside weir",
         "This is a fault of ours; the request was ended and nothing else was harmed.",
+    ),
+    page(
+        "path_not_allowed",
+        "The path leads out of what may be read",
+        "Only regular files below the source's root are read: no `..`, no links that lead out, no devices. Write the path as discovery gives it.",
     ),
     page(
         "permission",
@@ -247,6 +277,11 @@ pub const PAGES: &[Page] = &[
         "too_large_to_compute",
         "Too large to compute",
         "Sorting needs more memory and disk than this service allows. Narrow the read, or sort by columns that the source can sort itself.",
+    ),
+    page(
+        "too_many_files",
+        "Too many files",
+        "Narrow the pattern, or give a root further down, and read the files in several streams.",
     ),
     page(
         "unauthorized",
