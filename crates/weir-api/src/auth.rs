@@ -83,6 +83,10 @@ impl Caller {
         }
     }
 
+    fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= chrono::Utc::now())
+    }
+
     /// Refuses labels that would put an object outside of what the key sees.
     pub fn check_inside(&self, labels: &BTreeMap<String, String>) -> weir_core::Result<()> {
         if self.scopes.contains(labels) {
@@ -104,26 +108,73 @@ pub fn hash_key(key: &Secret) -> [u8; 32] {
 }
 
 /// Recently seen keys, so that not every request asks the store. A revoked key
-/// is refused when its entry has aged out.
+/// is forgotten at once when the message of it arrives, and at the latest when
+/// its entry has aged out.
 #[derive(Default)]
-pub struct KeyCache(Mutex<HashMap<[u8; 32], (Instant, Caller)>>);
+pub struct KeyCache(Mutex<Keys>);
+
+#[derive(Default)]
+struct Keys {
+    kept: HashMap<[u8; 32], (Instant, Caller)>,
+    /// Grows when something is forgotten: what was read before is not kept.
+    changes: u64,
+    /// When the use of a key was last noted in the store.
+    noted: HashMap<uuid::Uuid, Instant>,
+}
 
 const KEY_AGE: Duration = Duration::from_secs(2);
+/// How often the use of a key is noted at most.
+const NOTED: Duration = Duration::from_secs(60);
 const KEYS_KEPT: usize = 10_000;
 
 impl KeyCache {
     fn get(&self, hash: &[u8; 32]) -> Option<Caller> {
-        let kept = self.0.lock();
-        let (at, caller) = kept.get(hash)?;
-        (at.elapsed() < KEY_AGE).then(|| caller.clone())
+        let keys = self.0.lock();
+        let (at, caller) = keys.kept.get(hash)?;
+        (at.elapsed() < KEY_AGE && !caller.is_expired()).then(|| caller.clone())
     }
 
-    fn put(&self, hash: [u8; 32], caller: Caller) {
-        let mut kept = self.0.lock();
-        if kept.len() >= KEYS_KEPT {
-            kept.retain(|_, (at, _)| at.elapsed() < KEY_AGE);
+    /// A mark to hand to [`KeyCache::put`], taken before the store is asked.
+    fn mark(&self) -> u64 {
+        self.0.lock().changes
+    }
+
+    fn put(&self, mark: u64, hash: [u8; 32], caller: Caller) {
+        let mut keys = self.0.lock();
+        if keys.changes != mark {
+            return;
         }
-        kept.insert(hash, (Instant::now(), caller));
+        if keys.kept.len() >= KEYS_KEPT {
+            keys.kept.retain(|_, (at, _)| at.elapsed() < KEY_AGE);
+        }
+        keys.kept.insert(hash, (Instant::now(), caller));
+    }
+
+    /// Whether the use of a key is to be noted in the store now.
+    fn is_due(&self, id: uuid::Uuid) -> bool {
+        let mut keys = self.0.lock();
+        if keys.noted.get(&id).is_some_and(|at| at.elapsed() < NOTED) {
+            return false;
+        }
+        if keys.noted.len() >= KEYS_KEPT {
+            keys.noted.retain(|_, at| at.elapsed() < NOTED);
+        }
+        keys.noted.insert(id, Instant::now());
+        true
+    }
+
+    /// Forgets a key that was changed or revoked.
+    pub fn forget(&self, id: uuid::Uuid) {
+        let mut keys = self.0.lock();
+        keys.changes += 1;
+        keys.kept.retain(|_, (_, caller)| caller.key_id != id);
+    }
+
+    /// Forgets all keys.
+    pub fn clear(&self) {
+        let mut keys = self.0.lock();
+        keys.changes += 1;
+        keys.kept.clear();
     }
 }
 
@@ -151,10 +202,8 @@ async fn identify(app: &App, headers: &http::HeaderMap) -> weir_core::Result<Cal
     if let Some(caller) = app.keys().get(&hash) {
         return Ok(caller);
     }
+    let mark = app.keys().mark();
     let row = app.store.find_api_key(hash).await?.ok_or_else(refused)?;
-    if row.expires_at.is_some_and(|at| at <= chrono::Utc::now()) {
-        return Err(refused());
-    }
     let role =
         Role::parse(&row.role).ok_or_else(|| Error::internal("a key with an unknown role"))?;
     let scopes = Scopes::parse(&row.scopes)
@@ -168,8 +217,29 @@ async fn identify(app: &App, headers: &http::HeaderMap) -> weir_core::Result<Cal
         request_id: String::new(),
         address: None,
     };
-    app.keys().put(hash, caller.clone());
+    if caller.is_expired() {
+        return Err(refused());
+    }
+    app.keys().put(mark, hash, caller.clone());
+    note_use(app, caller.key_id);
     Ok(caller)
+}
+
+/// Notes the use of a key, off the path of the request.
+fn note_use(app: &App, id: uuid::Uuid) {
+    if !app.keys().is_due(id) {
+        return;
+    }
+    let store = app.store.clone();
+    let noted = async move {
+        if let Err(error) = store.touch_api_key(id).await {
+            tracing::debug!(
+                detail = error.log_detail(),
+                "use of a key not noted: {error}"
+            );
+        }
+    };
+    app.compute.spawn(noted).detach();
 }
 
 fn bearer(headers: &http::HeaderMap) -> weir_core::Result<Secret> {

@@ -4,6 +4,7 @@
 //! get what they need from [`state::App`].
 
 mod auth;
+pub mod background;
 mod codes;
 mod etag;
 mod extract;

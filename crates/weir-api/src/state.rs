@@ -172,6 +172,12 @@ impl App {
             .retain(|(source, _, _), _| *source != id);
     }
 
+    /// Forgets what is kept of every source.
+    pub fn forget_all(&self) {
+        self.0.open.lock().clear();
+        self.0.pages.lock().clear();
+    }
+
     /// One page of discovery, from the cache when it is young enough.
     pub async fn discover(
         &self,

@@ -10,6 +10,7 @@ mod failure;
 mod instances;
 mod messages;
 mod migrate;
+pub mod partitions;
 mod scopes;
 mod seal;
 mod settings;

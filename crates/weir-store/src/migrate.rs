@@ -11,13 +11,13 @@ use crate::failure::failed;
 /// instances may start at once.
 const LOCK: i64 = 0x5745_4952_0001;
 
-struct Migration {
+pub(crate) struct Migration {
     version: i32,
     name: &'static str,
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[
+pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "spine",

@@ -10,6 +10,7 @@ use rand::TryRngCore;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use weir_api::background::{self, Background, Retention};
 use weir_api::state::{App, Limits, Parts};
 use weir_core::Secret;
 use weir_core::task::Compute;
@@ -167,6 +168,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             limits: Limits::default(),
             shutdown: shutdown.clone(),
         });
+        let _background = Background::start(&app, retention(settings));
         accept(settings, listener, app, &data_dir, shutdown.clone()).await
     }
     .await;
@@ -177,6 +179,9 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
 
 /// Opens the secrets, makes the first admin key, registers the sample.
 async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
+    background::maintain(store, retention(settings))
+        .await
+        .map_err(explained)?;
     unlock(settings, store, data_dir).await?;
     first_admin_key(settings, store, data_dir).await?;
     if store
@@ -187,6 +192,12 @@ async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<
         register_sample(store).await?;
     }
     Ok(())
+}
+
+fn retention(settings: &Settings) -> Retention {
+    Retention {
+        audit_days: settings.audit_retention_days.unwrap_or(400),
+    }
 }
 
 async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {

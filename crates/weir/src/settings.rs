@@ -59,6 +59,9 @@ pub struct Settings {
     /// Disk for spilling, in bytes [default: 10737418240]
     #[arg(long, env = "WEIR_SPILL_BYTES", value_name = "BYTES")]
     pub spill_bytes: Option<u64>,
+    /// How long the audit is kept, in days [default: 400]
+    #[arg(long, env = "WEIR_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
+    pub audit_retention_days: Option<u32>,
     /// `WEIR_DATABASE_URL`: the metadata Postgres; unset, a private one is started.
     /// Secrets never come as flags: other accounts of the machine can read those.
     #[arg(skip)]
@@ -129,6 +132,7 @@ impl Settings {
             drain_limit: self.drain_limit.or(below.drain_limit),
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
             spill_bytes: self.spill_bytes.or(below.spill_bytes),
+            audit_retention_days: self.audit_retention_days.or(below.audit_retention_days),
             database_url: self.database_url.or(below.database_url),
             master_key: self.master_key.or(below.master_key),
             admin_key: self.admin_key.or(below.admin_key),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod migrations;
+mod partitions;
 mod seals;
 mod server;
 mod sharing;
