@@ -92,6 +92,9 @@ impl FilesConfig {
         if self.file_column.as_deref() == Some("") {
             return Err(Error::invalid("/file_column", "the name is empty"));
         }
+        for (name, text) in &self.types {
+            weir_core::types::field_of_type(name, text).ok_or_else(|| bad_type(name))?;
+        }
         self.csv.decoded().map_err(|error| error.under("/csv"))?;
         Ok(())
     }
@@ -129,6 +132,14 @@ fn byte(given: Option<char>, pointer: &str) -> Result<Option<u8>> {
             })
     };
     given.map(byte).transpose()
+}
+
+/// The error of a type that is none.
+pub fn bad_type(column: &str) -> Error {
+    let pointer = format!("/types/{}", weir_core::config::escape_pointer(column));
+    Error::invalid(pointer, "not a type that text can be read as").hint(
+        "types are bool, int64, float64, decimal(p,s), string, date, time, timestamp, json and the like",
+    )
 }
 
 /// A pattern over paths: `*` and `?` stop at `/`, `**` does not.

@@ -3,11 +3,16 @@
 //! path and no link leads out.
 
 mod beneath;
+mod bytes;
 mod config;
 mod discover;
+mod flow;
 mod format;
 mod pattern;
+mod scan;
 mod source;
+mod table;
+mod union;
 mod walk;
 
 use std::path::PathBuf;

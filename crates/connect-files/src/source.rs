@@ -3,18 +3,23 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use globset::GlobMatcher;
+use weir_core::types::{NATIVE_TYPE, field_type_name};
 use weir_core::{
-    Context, Discover, Error, Page, Read, Result, Scan, Source, StreamId, StreamInfo, StreamSchema,
-    Target, TestReport,
+    Column, Context, Discover, Error, Page, Read, Result, Scan, Source, StreamId, StreamInfo,
+    StreamSchema, Target, TestReport,
 };
 
-use crate::Rules;
-use crate::beneath::{open_file, open_root};
+use crate::beneath::open_root;
 use crate::config::FilesConfig;
 use crate::discover::{self, Listing};
+use crate::pattern::Resolver;
+use crate::scan::Described;
+use crate::table::{Known, Table};
+use crate::{Rules, flow, scan};
 
 /// A folder of files.
 pub struct Folder {
@@ -29,12 +34,27 @@ pub struct Shared {
     pub rules: Arc<Rules>,
     /// Files that exist for the source; all when none.
     pub only: Option<GlobMatcher>,
+    /// Schemas that were found out.
+    pub known: Known,
 }
 
 impl Shared {
     /// The root's handle.
     pub fn root(&self) -> Result<Dir> {
         open_root(&self.rules, &self.config.root)
+    }
+
+    fn describe(&self, id: &str, is_cancelled: &dyn Fn() -> bool) -> Result<Described> {
+        let root = self.root()?;
+        let resolver = Resolver {
+            root: &root,
+            config: &self.config,
+            rules: &self.rules,
+            only: self.only.as_ref(),
+            is_cancelled,
+        };
+        let meant = resolver.resolve(id)?;
+        scan::describe(self, &root, meant, is_cancelled)
     }
 
     fn listing<'a>(&'a self, root: &'a Dir, is_cancelled: &'a dyn Fn() -> bool) -> Listing<'a> {
@@ -56,6 +76,7 @@ impl Folder {
             config,
             rules,
             only,
+            known: Known::default(),
         });
         Folder { shared }
     }
@@ -107,8 +128,9 @@ impl Source for Folder {
         };
         let read = self.blocking(ctx, move |shared, _| {
             let path = first.stream;
-            let opened = open_file(&shared.root()?, &path, &shared.rules)?;
-            Ok(((), Some(format!("{path}: {} bytes", opened.stamp.size))))
+            let table = Table::open(shared, &shared.root()?, &path, None)?;
+            let columns = table.schema.fields().len();
+            Ok(((), Some(format!("{path}: {columns} columns"))))
         });
         report.step("read", read).await
     }
@@ -121,15 +143,54 @@ impl Source for Folder {
         .await
     }
 
-    async fn schema(&self, _: &Context, _: &StreamId) -> Result<StreamSchema> {
-        Err(Error::unsupported("files cannot be read yet"))
+    async fn schema(&self, ctx: &Context, stream: &StreamId) -> Result<StreamSchema> {
+        let id = stream.text().to_owned();
+        self.blocking(ctx, move |shared, is_cancelled| {
+            let described = shared.describe(&id, is_cancelled)?;
+            let columns = described.schema.fields().iter().map(|field| column(field));
+            Ok(StreamSchema {
+                kind: if described.is_union { "files" } else { "file" },
+                stream: id,
+                columns: columns.collect(),
+                primary_key: Vec::new(),
+                estimated_rows: described.rows,
+                size_bytes: Some(described.bytes),
+            })
+        })
+        .await
     }
 
-    async fn scan(&self, _: &Context, read: &Read) -> Result<Scan> {
-        let Target::Stream(_) = &read.target else {
+    async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
+        let Target::Stream(stream) = &read.target else {
             return Err(no_queries());
         };
-        Err(Error::unsupported("files cannot be read yet"))
+        let (id, read) = (stream.text().to_owned(), read.clone());
+        let again = Arc::clone(&self.shared);
+        let job = self.blocking(ctx, move |shared, is_cancelled| {
+            let described = shared.describe(&id, is_cancelled)?;
+            scan::plan(&again, described, &read)
+        });
+        let mut job = job.await?;
+        Ok(Scan {
+            schema: Arc::clone(&job.schema),
+            pushed: std::mem::take(&mut job.pushed),
+            estimate: job.estimate.take(),
+            stream: flow::stream(job, ctx.compute.clone()),
+        })
+    }
+}
+
+fn column(field: &Field) -> Column {
+    let type_name = field_type_name(field);
+    let native = field.metadata().get(NATIVE_TYPE).cloned();
+    Column {
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        native_type: native.unwrap_or_else(|| type_name.clone()),
+        type_name,
+        nullable: field.is_nullable(),
+        primary_key: false,
+        comment: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! arm in [`encoder`]; nothing else in Weir knows how rows look as bytes.
 
 pub mod decode;
+pub mod excel;
 pub mod ipc;
 pub mod json;
 mod output;

@@ -2,7 +2,7 @@
 //! the filter does not rule out, and rows filtered while they are decoded.
 //!
 //! The bytes may be hostile. The footer is read as a slice of a checked length,
-//! every place it names must lie in the file, and [`guarded`] turns a panic of
+//! every place it names must lie in the file, and `guarded` turns a panic of
 //! the decoder into an error.
 
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ impl ChunkReader for Counted {
 }
 
 /// Runs `work` of the decoder; its panic is the content's fault.
-pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(broken("the decoder gave up on it")))
 }
