@@ -25,15 +25,15 @@ pub struct Listing<'a> {
     pub rules: &'a Rules,
     /// Files that exist for the source; all when none.
     pub only: Option<&'a GlobMatcher>,
-    /// Whether the caller has gone.
-    pub is_cancelled: &'a dyn Fn() -> bool,
+    /// An error when the caller has gone or the time is up.
+    pub go_on: &'a dyn Fn() -> Result<()>,
 }
 
 impl Listing<'_> {
     /// One page, in the order of the ids.
     pub fn page(&self, ask: &Discover) -> Result<Page<StreamInfo>> {
         let stop = Stop {
-            is_cancelled: self.is_cancelled,
+            go_on: self.go_on,
             until: Instant::now() + PAGE_TIME,
         };
         let Some(mut walk) = self.walk(ask, &stop)? else {

@@ -40,8 +40,8 @@ pub struct Resolver<'a> {
     pub rules: &'a Rules,
     /// Files that exist for the source; all when none.
     pub only: Option<&'a GlobMatcher>,
-    /// Whether the caller has gone.
-    pub is_cancelled: &'a dyn Fn() -> bool,
+    /// An error when the caller has gone or the time is up.
+    pub go_on: &'a dyn Fn() -> Result<()>,
 }
 
 impl Resolver<'_> {
@@ -109,7 +109,7 @@ impl Resolver<'_> {
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<Meant> {
         let stop = Stop {
-            is_cancelled: self.is_cancelled,
+            go_on: self.go_on,
             until: Instant::now() + LOOKING,
         };
         let rules = walk::Rules {

@@ -51,15 +51,13 @@ pub fn describe(
     shared: &Shared,
     root: &Dir,
     meant: Meant,
-    is_cancelled: &dyn Fn() -> bool,
+    go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Described> {
     let mut union = Union::default();
     let mut files = Vec::with_capacity(meant.paths.len());
     let (mut rows, mut bytes) = (Some(0_u64), 0_u64);
     for path in meant.paths {
-        if is_cancelled() {
-            return Err(weir_core::context::cancelled());
-        }
+        go_on()?;
         let table = Table::open(shared, root, &path, meant.sheet.as_deref())?;
         union.add(&path, &table.schema)?;
         rows = rows

@@ -7,6 +7,7 @@ use arrow::datatypes::Field;
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use globset::GlobMatcher;
+use weir_core::context::{cancelled, deadline_passed};
 use weir_core::types::{NATIVE_TYPE, field_type_name};
 use weir_core::{
     Column, Context, Discover, Error, Page, Read, Result, Scan, Source, StreamId, StreamInfo,
@@ -44,26 +45,26 @@ impl Shared {
         open_root(&self.rules, &self.config.root)
     }
 
-    fn describe(&self, id: &str, is_cancelled: &dyn Fn() -> bool) -> Result<Described> {
+    fn describe(&self, id: &str, go_on: &dyn Fn() -> Result<()>) -> Result<Described> {
         let root = self.root()?;
         let resolver = Resolver {
             root: &root,
             config: &self.config,
             rules: &self.rules,
             only: self.only.as_ref(),
-            is_cancelled,
+            go_on,
         };
         let meant = resolver.resolve(id)?;
-        scan::describe(self, &root, meant, is_cancelled)
+        scan::describe(self, &root, meant, go_on)
     }
 
-    fn listing<'a>(&'a self, root: &'a Dir, is_cancelled: &'a dyn Fn() -> bool) -> Listing<'a> {
+    fn listing<'a>(&'a self, root: &'a Dir, go_on: &'a dyn Fn() -> Result<()>) -> Listing<'a> {
         Listing {
             root,
             config: &self.config,
             rules: &self.rules,
             only: self.only.as_ref(),
-            is_cancelled,
+            go_on,
         }
     }
 }
@@ -81,12 +82,12 @@ impl Folder {
         Folder { shared }
     }
 
-    /// Runs `work` on a thread that may wait for a disk. The last argument says
-    /// whether the caller has gone.
+    /// Runs `work` on a thread that may wait for a disk. The last argument
+    /// fails when the caller has gone or the time is up.
     async fn blocking<T: Send + 'static>(
         &self,
         ctx: &Context,
-        work: impl FnOnce(&Shared, &dyn Fn() -> bool) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Shared, &dyn Fn() -> Result<()>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = Arc::clone(&self.shared);
         // Ends when the call is dropped, too, which cancels nothing by itself.
@@ -96,8 +97,13 @@ impl Folder {
         let outcome = ctx
             .compute
             .blocking(move || {
-                let is_cancelled = || cancel.is_cancelled() || deadline.left().is_zero();
-                work(&shared, &is_cancelled)
+                let go_on = || match () {
+                    () if cancel.is_cancelled() => Err(cancelled()),
+                    () if deadline.left().is_zero() => Err(deadline_passed()),
+                    () => Ok(()),
+                };
+                go_on()?;
+                work(&shared, &go_on)
             })
             .await?;
         drop(guard);
@@ -114,9 +120,9 @@ impl Source for Folder {
                 .map(|_| ((), Some(shared.config.root.clone())))
         });
         report.step("root", open).await?;
-        let list = self.blocking(ctx, |shared, is_cancelled| {
+        let list = self.blocking(ctx, |shared, go_on| {
             let root = shared.root()?;
-            let first = discover::first_file(&shared.listing(&root, is_cancelled))?;
+            let first = discover::first_file(&shared.listing(&root, go_on))?;
             let detail = match &first {
                 Some(_) => None,
                 None => Some("no file with a known format".to_owned()),
@@ -137,16 +143,16 @@ impl Source for Folder {
 
     async fn discover(&self, ctx: &Context, ask: &Discover) -> Result<Page<StreamInfo>> {
         let ask = ask.clone();
-        self.blocking(ctx, move |shared, is_cancelled| {
-            shared.listing(&shared.root()?, is_cancelled).page(&ask)
+        self.blocking(ctx, move |shared, go_on| {
+            shared.listing(&shared.root()?, go_on).page(&ask)
         })
         .await
     }
 
     async fn schema(&self, ctx: &Context, stream: &StreamId) -> Result<StreamSchema> {
         let id = stream.text().to_owned();
-        self.blocking(ctx, move |shared, is_cancelled| {
-            let described = shared.describe(&id, is_cancelled)?;
+        self.blocking(ctx, move |shared, go_on| {
+            let described = shared.describe(&id, go_on)?;
             let columns = described.schema.fields().iter().map(|field| column(field));
             Ok(StreamSchema {
                 kind: if described.is_union { "files" } else { "file" },
@@ -166,8 +172,8 @@ impl Source for Folder {
         };
         let (id, read) = (stream.text().to_owned(), read.clone());
         let again = Arc::clone(&self.shared);
-        let job = self.blocking(ctx, move |shared, is_cancelled| {
-            let described = shared.describe(&id, is_cancelled)?;
+        let job = self.blocking(ctx, move |shared, go_on| {
+            let described = shared.describe(&id, go_on)?;
             scan::plan(&again, described, &read)
         });
         let mut job = job.await?;

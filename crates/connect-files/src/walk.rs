@@ -32,18 +32,15 @@ pub struct Rules {
 
 /// Says when a walk must end.
 pub struct Stop<'a> {
-    /// Whether the caller has gone.
-    pub is_cancelled: &'a dyn Fn() -> bool,
+    /// An error when the caller has gone or the time is up.
+    pub go_on: &'a dyn Fn() -> Result<()>,
     /// When to stop for now.
     pub until: Instant,
 }
 
 impl Stop<'_> {
     fn check(&self) -> Result<()> {
-        if (self.is_cancelled)() {
-            return Err(weir_core::context::cancelled());
-        }
-        Ok(())
+        (self.go_on)()
     }
 
     fn is_over(&self) -> bool {
