@@ -58,6 +58,7 @@ async fn listen(app: App) {
 async fn hear(app: &App, message: &Message) {
     match message {
         Message::SourceChanged { id } => app.forget(*id),
+        Message::CredentialChanged { id } => app.forget_credential(*id),
         Message::KeyChanged { id } => app.keys().forget(*id),
         // What was told while the line was broken was missed.
         Message::Resync => {

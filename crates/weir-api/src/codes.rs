@@ -114,6 +114,11 @@ pub const PAGES: &[Page] = &[
         "The other name may be outside of what this service may read. Copy the file, or have the operator set WEIR_FILE_HARD_LINKS=true.",
     ),
     page(
+        "host_not_allowed",
+        "The credential may not go there",
+        "The credential is bound to other hosts, or your key may not send it to a new place. An admin may attach it, or list the host in its allowed_hosts.",
+    ),
+    page(
         "internal",
         "Something went wrong inside weir",
         "This is a fault of ours. The log has the cause under the request id.",
@@ -127,6 +132,11 @@ pub const PAGES: &[Page] = &[
         "invalid_filter",
         "The filter is not valid",
         "A filter is condition text, or a tree of and, or, not and leaves; the detail names the place.",
+    ),
+    page(
+        "invalid_reference",
+        "The reference is not valid",
+        "A reference is written ${NAME:-default}, {{ aws_secret('id') }}, file:/path, @kind.name or credential:name#field.",
     ),
     page(
         "malformed",
@@ -244,14 +254,29 @@ pub const PAGES: &[Page] = &[
         "A field that says where the connection goes changed while sealed secrets would stay. Send the secrets again in the same request.",
     ),
     page(
+        "set_twice",
+        "A field is set in two places",
+        "The config and the credential that it attaches both have the field. Remove it from one of them.",
+    ),
+    page(
         "source_busy",
         "All connections to the source are in use",
         "Wait as long as Retry-After says, or raise pool.max of the source.",
     ),
     page(
+        "source_not_allowed",
+        "The credential is not for this source",
+        "Its allowed_sources names the sources and labels that may attach it.",
+    ),
+    page(
         "source_not_found",
         "Not found in the source",
         "The database, schema, table or file does not exist there; discovery lists what does.",
+    ),
+    page(
+        "still_referenced",
+        "It is still in use",
+        "The detail names who uses it. Change or remove these first.",
     ),
     page(
         "storage_full",
@@ -304,6 +329,11 @@ pub const PAGES: &[Page] = &[
         "GET /v1/connectors lists what this build has.",
     ),
     page(
+        "unknown_credential",
+        "No such credential",
+        "GET /v1/credentials lists the credentials your key may see.",
+    ),
+    page(
         "unknown_field",
         "Unknown field",
         "The detail names the nearest known field; the hint lists all of them.",
@@ -312,6 +342,11 @@ pub const PAGES: &[Page] = &[
         "unrepresentable",
         "A value has no place in its column's type",
         "Such as infinity in a date. Cast the column to text in a query, filter such rows out, or set unrepresentable to null in the source's config.",
+    ),
+    page(
+        "unresolved_reference",
+        "A reference is not resolved",
+        "This build keeps such references and does not look them up yet. Give the field a literal value, or a credential that has one.",
     ),
     page(
         "unsupported",

@@ -61,3 +61,30 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map_err(ApiError)
     }
 }
+
+/// Query parameters of a list; `label` may be repeated.
+pub struct ListOf<T> {
+    /// The parameters.
+    pub query: T,
+    /// Every `label`, in order.
+    pub labels: Vec<String>,
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for ListOf<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut labels = Vec::new();
+        let mut rest = form_urlencoded::Serializer::new(String::new());
+        let text = parts.uri.query().unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if name == "label" {
+                labels.push(value.into_owned());
+            } else {
+                rest.append_pair(&name, &value);
+            }
+        }
+        let query = config::decode_query(&rest.finish())?;
+        Ok(ListOf { query, labels })
+    }
+}

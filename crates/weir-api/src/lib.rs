@@ -6,6 +6,8 @@
 mod auth;
 pub mod background;
 mod codes;
+mod credentials;
+mod effective;
 mod etag;
 mod extract;
 pub mod openapi;
@@ -60,6 +62,28 @@ fn guarded_routes() -> Router<App> {
             "/connectors/{kind}/test",
             post(sources::test::test_connector),
         )
+        .route(
+            "/credentials",
+            get(credentials::list).post(credentials::create),
+        )
+        .route(
+            "/credentials/{credential}",
+            get(credentials::get)
+                .patch(credentials::update)
+                .delete(credentials::delete),
+        )
+        .route(
+            "/credentials/{credential}/rotate",
+            post(credentials::rotate),
+        )
+        .route(
+            "/credentials/{credential}/versions",
+            get(credentials::versions),
+        )
+        .route(
+            "/credentials/{credential}/resolve",
+            post(credentials::resolve),
+        )
         .route("/sources", get(sources::list).post(sources::create))
         .route(
             "/sources/{source}",
@@ -67,6 +91,7 @@ fn guarded_routes() -> Router<App> {
                 .patch(sources::update)
                 .delete(sources::delete),
         )
+        .route("/sources/test", post(sources::doctor::test_sources))
         .route("/sources/{source}/test", post(sources::test::test_source))
         .route("/sources/{source}/streams", get(sources::streams::streams))
         .route("/sources/{source}/schema", get(sources::streams::schema))

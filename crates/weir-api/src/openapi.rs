@@ -11,7 +11,7 @@ use weir_wire::Format;
 
 use crate::problem::Problem;
 use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
-use crate::{sources, system};
+use crate::{credentials, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,13 +23,16 @@ use crate::{sources, system};
     servers((url = "/", description = "This service")),
     tags(
         (name = "sources", description = "Registered data sources"),
+        (name = "credentials", description = "Values that sources are opened with; they go in and never come out"),
         (name = "rows", description = "Streams, schemas, previews and loads"),
         (name = "connectors", description = "The systems this build can speak to"),
         (name = "system", description = "Health, limits, the caller")
     ),
     paths(
+        credentials::create, credentials::list, credentials::get, credentials::update, credentials::delete,
+        credentials::rotate, credentials::versions, credentials::resolve,
         sources::create, sources::list, sources::get, sources::update, sources::delete,
-        sources::test::test_source, sources::test::test_connector,
+        sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
         sources::streams::streams, sources::streams::schema,
         system::connectors, system::connector, system::whoami, system::limits,
         system::healthz, system::readyz, system::problem

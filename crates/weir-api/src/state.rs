@@ -10,10 +10,13 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use weir_core::task::Compute;
 use weir_core::{
-    Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo, config,
+    Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo,
 };
 use weir_engine::Engine;
 use weir_store::{SourceRow, Store};
+
+use crate::credentials::attach::{self, Wanting};
+use crate::effective::Effective;
 
 /// Limits that callers meet; each is answered with its own code.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -85,12 +88,25 @@ pub struct App(Arc<Shared>);
 /// Behind [`App`].
 pub struct Shared {
     parts: Parts,
-    open: Mutex<HashMap<uuid::Uuid, (SourceVersion, OpenSource)>>,
+    open: Mutex<HashMap<uuid::Uuid, Kept>>,
     pages: Mutex<HashMap<PageKey, KeptPage>>,
     pub(crate) keys: crate::auth::KeyCache,
 }
 
-type SourceVersion = (i64, i32);
+/// Of the source, of its own secrets, of the credential it attaches.
+type SourceVersion = (i64, i32, i64);
+
+fn version_of(row: &SourceRow) -> SourceVersion {
+    let attached = row.attached.as_ref().map_or(0, |c| c.revision);
+    (row.version, row.secret_version, attached)
+}
+
+/// An opened source, and the credential it was opened with.
+struct Kept {
+    version: SourceVersion,
+    credential: Option<uuid::Uuid>,
+    source: OpenSource,
+}
 type KeptPage = (Instant, Arc<Page<StreamInfo>>);
 type PageKey = (uuid::Uuid, SourceVersion, Discover);
 
@@ -133,34 +149,52 @@ impl App {
     /// The opened source of `row`. Kept per version, so a change of the source
     /// or of its secrets opens anew and lets the old connections drain.
     pub async fn open(&self, row: &SourceRow, ctx: &Context) -> Result<OpenSource> {
-        let version = (row.version, row.secret_version);
-        if let Some((kept, source)) = self.0.open.lock().get(&row.id)
-            && *kept == version
+        let version = version_of(row);
+        if let Some(kept) = self.0.open.lock().get(&row.id)
+            && kept.version == version
         {
-            return Ok(source.clone());
+            return Ok(kept.source.clone());
         }
-        let whole = self.whole_config(row).await?;
-        let source = self.registry.get(&row.connector)?.open(whole, ctx).await?;
+        let connector = self.registry.get(&row.connector)?;
+        let effective = Effective::of(&self.store, connector.as_ref(), row).await?;
+        effective.resolved()?;
+        if let Some(credential) = &row.attached {
+            // It may have been narrowed since it was attached.
+            let wanting = Wanting {
+                connector: connector.as_ref(),
+                name: Some(&row.name),
+                labels: &row.labels,
+                effective: &effective,
+                before: None,
+            };
+            attach::bound(credential, &wanting)?;
+        }
+        let Effective { config, lent, .. } = effective;
+        let source = connector.open_hiding(config, &lent, ctx).await?;
         let mut open = self.0.open.lock();
         // Of several first requests at once one stays, or each would bring
         // connections of its own beside the bound of the source.
-        if let Some((kept, first)) = open.get(&row.id)
-            && *kept == version
+        if let Some(first) = open.get(&row.id)
+            && first.version == version
         {
-            return Ok(first.clone());
+            return Ok(first.source.clone());
         }
-        open.insert(row.id, (version, source.clone()));
+        let kept = Kept {
+            version,
+            credential: row.attached.as_ref().map(|c| c.id),
+            source: source.clone(),
+        };
+        open.insert(row.id, kept);
         Ok(source)
     }
 
-    /// The config of `row` with its secrets back in place.
-    pub async fn whole_config(&self, row: &SourceRow) -> Result<serde_json::Value> {
-        let mut whole = row.config.clone();
-        for (field, secret) in self.store.source_secrets(row).await? {
-            let path: Vec<String> = field.split('.').map(str::to_owned).collect();
-            config::put(&mut whole, &path, secret.expose().into());
-        }
-        Ok(whole)
+    /// Forgets the sources that were opened with a credential: the next request
+    /// opens them anew, and what runs keeps its connections until it ends.
+    pub fn forget_credential(&self, id: uuid::Uuid) {
+        self.0
+            .open
+            .lock()
+            .retain(|_, kept| kept.credential != Some(id));
     }
 
     /// Forgets what is kept of a source.
@@ -185,7 +219,7 @@ impl App {
         ask: Discover,
         refresh: bool,
     ) -> Result<Arc<Page<StreamInfo>>> {
-        let key = (row.id, (row.version, row.secret_version), ask);
+        let key = (row.id, version_of(row), ask);
         let keep = Duration::from_secs(self.limits.discovery_cache_seconds);
         if !refresh
             && let Some((at, page)) = self.0.pages.lock().get(&key)

@@ -31,7 +31,18 @@ pub trait AnyConnector: Send + Sync {
     /// Checks a whole config, secrets included; pointers are relative to it.
     fn check(&self, config: &Value) -> Result<()>;
     /// Opens a whole config, secrets included.
-    async fn open(&self, config: Value, ctx: &Context) -> Result<OpenSource>;
+    async fn open(&self, config: Value, ctx: &Context) -> Result<OpenSource> {
+        self.open_hiding(config, &[], ctx).await
+    }
+    /// Opens a whole config and keeps the texts at the paths of `hidden` out of
+    /// errors, as it does for the connector's own secret fields: a credential may
+    /// seal any field.
+    async fn open_hiding(
+        &self,
+        config: Value,
+        hidden: &[Vec<String>],
+        ctx: &Context,
+    ) -> Result<OpenSource>;
 }
 
 pub(crate) struct Erased<C: Connector> {
@@ -64,7 +75,7 @@ impl<C: Connector> Erased<C> {
     }
 
     fn parse(&self, config: &Value) -> Result<C::Config> {
-        let scrub = Scrubber::of(config, &self.facts);
+        let scrub = Scrubber::of(config, &self.facts.secret);
         let parsed: C::Config = config::decode(config.clone()).map_err(|e| scrub.clean(e))?;
         self.entry
             .connector
@@ -96,9 +107,14 @@ impl<C: Connector> AnyConnector for Erased<C> {
         self.parse(config).map(drop)
     }
 
-    async fn open(&self, config: Value, ctx: &Context) -> Result<OpenSource> {
-        let scrub = Scrubber::of(&config, &self.facts);
-        let parsed = self.parse(&config)?;
+    async fn open_hiding(
+        &self,
+        config: Value,
+        hidden: &[Vec<String>],
+        ctx: &Context,
+    ) -> Result<OpenSource> {
+        let scrub = Scrubber::of(&config, self.facts.secret.iter().chain(hidden));
+        let parsed = self.parse(&config).map_err(|e| scrub.clean(e))?;
         let handle = ctx
             .bounded(self.entry.connector.open(parsed, ctx))
             .await
@@ -116,9 +132,9 @@ impl<C: Connector> AnyConnector for Erased<C> {
 struct Scrubber(Vec<zeroize::Zeroizing<String>>);
 
 impl Scrubber {
-    fn of(config: &Value, facts: &FieldFacts) -> Self {
+    fn of<'a>(config: &Value, paths: impl IntoIterator<Item = &'a Vec<String>>) -> Self {
         let mut known = Vec::new();
-        for path in &facts.secret {
+        for path in paths {
             let Some(value) = config::get(config, path).and_then(Value::as_str) else {
                 continue;
             };

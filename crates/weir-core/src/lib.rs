@@ -12,6 +12,7 @@ pub mod error;
 pub mod evaluate;
 pub mod predicate;
 pub mod read;
+pub mod reference;
 pub mod secret;
 pub mod source;
 pub mod stream_id;

@@ -21,6 +21,10 @@ mod tests;
 pub use api_keys::{ApiKeyRow, NewApiKey};
 pub use audit::{Act, Actor};
 pub use connection::{Store, StoreOptions};
+pub use credentials::{
+    CredentialChange, CredentialFilter, CredentialRow, CredentialUse, Fields, NewCredential,
+    VersionRow,
+};
 pub use instances::{Instance, InstanceRow};
 pub use messages::{Message, Messages};
 pub use scopes::Scopes;

@@ -32,6 +32,11 @@ pub enum Message {
         /// Which.
         id: Uuid,
     },
+    /// A credential that sources attach was changed or removed.
+    CredentialChanged {
+        /// Which.
+        id: Uuid,
+    },
     /// An api key was changed or revoked.
     KeyChanged {
         /// Which.

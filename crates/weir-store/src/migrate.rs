@@ -28,6 +28,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "keys_and_audit",
         sql: include_str!("../../../migrations/0002_keys_and_audit.sql"),
     },
+    Migration {
+        version: 3,
+        name: "credentials",
+        sql: include_str!("../../../migrations/0003_credentials.sql"),
+    },
 ];
 
 /// Our own record of what was applied.

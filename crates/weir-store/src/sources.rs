@@ -14,7 +14,7 @@ use weir_vault::KeyRing;
 
 use crate::audit::{Act, Actor, record};
 use crate::connection::{Store, bounded};
-use crate::credentials;
+use crate::credentials::{self, CredentialRow};
 use crate::failure::failed;
 use crate::messages::{Message, tell};
 use crate::scopes::Scopes;
@@ -40,6 +40,10 @@ pub struct NewSource {
     pub description: Option<String>,
     /// Dotted path and value of each secret field.
     pub secrets: Vec<(String, Secret)>,
+    /// The credential that it attaches.
+    pub attached: Option<Uuid>,
+    /// The sources file that makes it.
+    pub managed_by: Option<String>,
 }
 
 /// What to change; `None` leaves a field as it is.
@@ -59,6 +63,8 @@ pub struct SourceChange {
     pub description: Option<String>,
     /// The whole new set of secrets: a new version of the credential.
     pub secrets: Option<Vec<(String, Secret)>>,
+    /// Another credential to attach, or none.
+    pub attached: Option<Option<Uuid>>,
 }
 
 impl SourceChange {
@@ -71,6 +77,7 @@ impl SourceChange {
             ("metadata", self.metadata.is_some()),
             ("description", self.description.is_some()),
             ("secrets", self.secrets.is_some()),
+            ("credential", self.attached.is_some()),
         ]
         .into_iter()
         .filter_map(|(field, given)| given.then_some(field))
@@ -131,6 +138,11 @@ pub struct SourceRow {
     /// The last test.
     #[sqlx(json(nullable))]
     pub last_test: Option<LastTest>,
+    /// The credential that it attaches.
+    #[sqlx(json(nullable))]
+    pub attached: Option<CredentialRow>,
+    /// The sources file that made it.
+    pub managed_by: Option<String>,
     credential_id: Option<Uuid>,
 }
 
@@ -153,14 +165,19 @@ pub struct SourceFilter {
 
 const SELECT: &str = "select s.id, s.name, s.connector, s.config, s.config_version, s.labels, s.metadata, \
     s.description, s.version, s.created_at, s.updated_at, s.last_test, s.credential_id, \
+    s.managed_by, \
     coalesce(c.version, 0) as secret_version, \
     array(select f.field from credential_fields f where f.credential_id = c.id and f.version = c.version \
-          order by f.field) as secret_fields \
-    from sources s left join credentials c on c.id = s.credential_id";
+          order by f.field) as secret_fields";
+const FROM: &str = "from sources s left join credentials c on c.id = s.credential_id";
 
-/// The one place where a statement is put together: `SELECT` and a constant ending.
+/// The one place where a statement is put together, of constants.
 fn select(ending: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("{SELECT} {ending}"))
+    let attached = credentials::SELECT;
+    AssertSqlSafe(format!(
+        "{SELECT}, (select to_jsonb(a) from ({attached} where c.id = s.attached_credential_id) a) as attached \
+         {FROM} {ending}"
+    ))
 }
 
 impl Store {
@@ -341,8 +358,8 @@ async fn insert(
         None => None,
     };
     sqlx::query(
-        "insert into sources (id, name, connector, config, config_version, credential_id, labels, metadata, description) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into sources (id, name, connector, config, config_version, credential_id, labels, metadata, description, \
+         attached_credential_id, managed_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(new.id)
     .bind(&new.name)
@@ -353,6 +370,8 @@ async fn insert(
     .bind(Json(&new.labels))
     .bind(&new.metadata)
     .bind(&new.description)
+    .bind(new.attached)
+    .bind(&new.managed_by)
     .execute(&mut *connection)
     .await
     .map_err(|error| name_taken(error, &new.name))?;
@@ -385,7 +404,8 @@ async fn update(
         "update sources set name = coalesce($2, name), config = coalesce($3, config), \
          config_version = coalesce($4, config_version), labels = coalesce($5, labels), \
          metadata = coalesce($6, metadata), description = nullif(coalesce($7, description), ''), \
-         credential_id = $8, version = version + 1, updated_at = now() where id = $1",
+         credential_id = $8, attached_credential_id = case when $9 then $10 else attached_credential_id end, \
+         version = version + 1, updated_at = now() where id = $1",
     )
     .bind(id)
     .bind(change.name)
@@ -395,6 +415,8 @@ async fn update(
     .bind(change.metadata)
     .bind(change.description)
     .bind(credential)
+    .bind(change.attached.is_some())
+    .bind(change.attached.flatten())
     .execute(&mut *connection)
     .await
     .map_err(|error| name_taken(error, &name))?;
@@ -441,6 +463,12 @@ fn name_taken(error: sqlx::Error, name: &str) -> Error {
                 .code("name_taken")
                 .hint("choose another name, or change the existing source")
                 .at("/name", message)
+        }
+        sqlx::Error::Database(said) if said.is_foreign_key_violation() => {
+            let message = "the credential was removed in the meantime";
+            Error::new(Kind::Conflict, message)
+                .code("changed")
+                .at("/credential", message)
         }
         _ => failed(error),
     }

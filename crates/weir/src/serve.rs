@@ -298,6 +298,8 @@ async fn register_sample(store: &Store) -> Result<()> {
             "A small data set that comes with Weir; delete it when you like.".to_owned(),
         ),
         secrets: Vec::new(),
+        attached: None,
+        managed_by: None,
     };
     let made = store.create_source(sample, &Actor::system()).await;
     match made {

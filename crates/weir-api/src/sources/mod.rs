@@ -1,8 +1,12 @@
 //! `/v1/sources`: register, list, read, change, remove.
 
+pub mod doctor;
 mod model;
+mod save;
 pub mod streams;
 pub mod test;
+
+use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -11,17 +15,17 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
-use weir_core::secret::MASK;
 use weir_core::{AnyConnector, Error, Kind, Result, config};
 use weir_store::{NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};
 
-use crate::auth::{Caller, Editor, Reader, Role};
-use crate::extract::{Json, Query};
+use crate::auth::{Caller, Editor, Reader};
+use crate::extract::{Json, ListOf, Query};
 use crate::problem::ApiResult;
 use crate::state::App;
 use crate::{etag, paging};
+use model::merge;
 pub use model::{SourceCreate, SourcePage, SourcePatch, SourceView};
-use model::{check_name, merge, split, split_path};
+pub use model::{check_name, split_path};
 
 /// Finds a source by id, name or `@kind.name`, inside of what the caller may see.
 pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<SourceRow> {
@@ -55,7 +59,8 @@ fn answer(status: StatusCode, row: SourceRow) -> Response {
     response
 }
 
-fn connector<'a>(app: &'a App, kind: &str) -> Result<&'a dyn AnyConnector> {
+/// The connector of a source that is being saved.
+pub fn connector<'a>(app: &'a App, kind: &str) -> Result<&'a dyn AnyConnector> {
     let found = app.registry.get(kind).map_err(|error| {
         let message = error.message().to_owned();
         Error::invalid("/connector", message)
@@ -65,36 +70,58 @@ fn connector<'a>(app: &'a App, kind: &str) -> Result<&'a dyn AnyConnector> {
     Ok(found.as_ref())
 }
 
+/// How to register a source.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CreateQuery {
+    /// Test it first, and keep it only when the test succeeds; else 424 says which step failed.
+    pub test: Option<bool>,
+}
+
 /// Register a source
 #[utoipa::path(post, path = "/v1/sources", operation_id = "create_source", tag = "sources",
-    request_body = SourceCreate,
+    params(CreateQuery), request_body = SourceCreate,
     responses((status = 201, description = "Registered", body = SourceView,
         headers(("ETag" = String), ("Location" = String)))))]
 pub async fn create(
     State(app): State<App>,
     Editor(caller): Editor,
+    Query(query): Query<CreateQuery>,
     Json(body): Json<SourceCreate>,
 ) -> ApiResult<Response> {
     check_name(&body.name)?;
     caller.check_inside(&body.labels)?;
     let connector = connector(&app, &body.connector)?;
-    let whole = Value::Object(body.config);
-    connector
-        .check(&whole)
-        .map_err(|error| error.under("/config"))?;
-    let parts = split(connector, whole);
+    let wish = save::Wish {
+        name: Some(&body.name),
+        labels: &body.labels,
+        config: body.config,
+        credential: body.credential.as_deref(),
+    };
+    let ready = save::fresh(&app, &caller, connector, wish).await?;
+    let tested = match query.test {
+        Some(true) => Some(test::before_saving(&app, connector, &ready.effective).await?),
+        _ => None,
+    };
     let new = NewSource {
         id: uuid::Uuid::now_v7(),
         name: body.name,
         connector: body.connector,
-        config: parts.open,
+        config: ready.parts.open,
         config_version: connector.descriptor().config_version as i32,
         labels: body.labels,
         metadata: Value::Object(body.metadata),
         description: body.description,
-        secrets: parts.secrets,
+        secrets: ready.parts.secrets,
+        attached: ready.credential.map(|credential| credential.id),
+        managed_by: None,
     };
-    let row = app.store.create_source(new, &caller.actor()).await?;
+    let mut row = app.store.create_source(new, &caller.actor()).await?;
+    if let Some(tested) = tested {
+        app.store.record_test(row.id, tested.clone()).await?;
+        row.last_test = Some(tested);
+    }
     let location = HeaderValue::from_str(&format!("/v1/sources/{}", row.id));
     let mut response = answer(StatusCode::CREATED, row);
     if let Ok(location) = location {
@@ -114,7 +141,9 @@ pub struct ListQuery {
     pub cursor: Option<String>,
     /// Only this kind of connector.
     pub connector: Option<String>,
-    /// Only with this label, `key:value`.
+    /// Only with this label, `key:value`; may be repeated.
+    #[expect(dead_code, reason = "taken out before, for a form cannot be repeated")]
+    #[param(value_type = Option<Vec<String>>)]
     pub label: Option<String>,
     /// Part of the name, without case.
     pub search: Option<String>,
@@ -126,15 +155,14 @@ pub struct ListQuery {
 pub async fn list(
     State(app): State<App>,
     Reader(caller): Reader,
-    Query(query): Query<ListQuery>,
+    ListOf { query, labels }: ListOf<ListQuery>,
 ) -> ApiResult<axum::Json<SourcePage>> {
-    let label = query.label.as_deref().map(parse_label).transpose()?;
     let page = app
         .store
         .list_sources(&SourceFilter {
             connector: query.connector,
             scopes: caller.scopes,
-            label: label.into_iter().collect(),
+            label: parse_labels(&labels)?,
             search: query.search,
             after: paging::place(query.cursor.as_deref())?,
             limit: paging::size(query.limit, app.limits.page_items)?,
@@ -146,11 +174,16 @@ pub async fn list(
     }))
 }
 
-fn parse_label(text: &str) -> Result<(String, String)> {
-    let (key, value) = text
-        .split_once(':')
-        .ok_or_else(|| Error::invalid("?label", format!("`{text}` is not `key:value`")))?;
-    Ok((key.to_owned(), value.to_owned()))
+/// Reads labels of the form `key:value`.
+pub fn parse_labels(texts: &[String]) -> Result<Vec<(String, String)>> {
+    let read = |text: &String| match text.split_once(':') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Error::invalid(
+            "?label",
+            format!("`{text}` is not `key:value`"),
+        )),
+    };
+    texts.iter().map(read).collect()
 }
 
 /// Read a source
@@ -188,17 +221,22 @@ pub async fn update(
     if let Some(name) = &patch.name {
         check_name(name)?;
     }
-    let (open, secrets) = match &patch.config {
-        Some(changes) => {
-            let parts = changed_config(&app, &row, changes, caller.role).await?;
-            (Some(parts.open), Some(parts.secrets))
-        }
-        None => (None, None),
+    let labels = match &patch.labels {
+        Some(labels) => Some(changed_labels(&row.labels, labels.clone())?),
+        None => None,
     };
-    let labels = patch.labels.map(|l| changed_labels(&row, l)).transpose()?;
     if let Some(labels) = &labels {
         caller.check_inside(labels)?;
     }
+    let ready = save::changed(&app, &caller, &row, &patch).await?;
+    let attached = ready
+        .as_ref()
+        .map(|ready| ready.credential.as_ref().map(|credential| credential.id));
+    // Only a given config makes a new version of the secrets.
+    let parts = ready
+        .map(|ready| ready.parts)
+        .filter(|_| patch.config.is_some());
+    let (open, secrets) = parts.map(|parts| (parts.open, parts.secrets)).unzip();
     let change = SourceChange {
         name: patch.name,
         config: open,
@@ -211,6 +249,7 @@ pub async fn update(
         }),
         description: patch.description,
         secrets,
+        attached,
     };
     // The patch was merged with this version, so it must still be the one.
     let changed = app
@@ -221,11 +260,12 @@ pub async fn update(
     Ok(answer(StatusCode::OK, changed))
 }
 
-fn changed_labels(
-    row: &SourceRow,
+/// `patch` merged into labels.
+pub fn changed_labels(
+    labels: &BTreeMap<String, String>,
     patch: serde_json::Map<String, Value>,
-) -> Result<std::collections::BTreeMap<String, String>> {
-    let mut labels = row.labels.clone();
+) -> Result<BTreeMap<String, String>> {
+    let mut labels = labels.clone();
     for (key, value) in patch {
         match value {
             Value::Null => {
@@ -244,58 +284,6 @@ fn changed_labels(
         }
     }
     Ok(labels)
-}
-
-/// Merges `changes` into the config. A field that says *where* may not change
-/// while sealed secrets stay, or an editor could send them to his own server.
-async fn changed_config(
-    app: &App,
-    row: &SourceRow,
-    changes: &serde_json::Map<String, Value>,
-    role: Role,
-) -> Result<model::Split> {
-    let connector = connector(app, &row.connector)?;
-    let before = app.whole_config(row).await?;
-    let mut after = row.config.clone();
-    for field in &row.secret_fields {
-        config::put(&mut after, &split_path(field), MASK.into());
-    }
-    merge(&mut after, &Value::Object(changes.clone()));
-    let mut kept = false;
-    for path in &connector.facts().secret {
-        if config::get(&after, path).and_then(Value::as_str) != Some(MASK) {
-            continue;
-        }
-        let Some(old) = config::get(&before, path) else {
-            let pointer = format!("/config/{}", path.join("/"));
-            return Err(Error::invalid(
-                pointer,
-                "`***` means unchanged, but no value is stored here",
-            ));
-        };
-        config::put(&mut after, path, old.clone());
-        kept = true;
-    }
-    connector
-        .check(&after)
-        .map_err(|error| error.under("/config"))?;
-    if kept && role < Role::Admin {
-        let moved = connector
-            .facts()
-            .endpoint
-            .iter()
-            .find(|path| config::get(&before, path) != config::get(&after, path));
-        if let Some(path) = moved {
-            let pointer = format!("/config/{}", path.join("/"));
-            return Err(Error::invalid(
-                pointer,
-                "this field says where the secrets go, so they must be given again",
-            )
-            .code("secrets_required")
-            .hint("send every secret field with its value in the same request, or ask an admin"));
-        }
-    }
-    Ok(split(connector, after))
 }
 
 /// Remove a source

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use weir_core::secret::MASK;
 use weir_core::{AnyConnector, Error, Result, config};
 use weir_store::SourceRow;
+
+use crate::credentials::given;
 
 /// A new source.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,6 +27,8 @@ pub struct SourceCreate {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub config: Map<String, Value>,
+    /// Id or name of a credential whose fields are laid over the config.
+    pub credential: Option<String>,
     /// For filters.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -46,6 +50,10 @@ pub struct SourcePatch {
     /// Merged into the config.
     #[schema(value_type = Option<Object>)]
     pub config: Option<Map<String, Value>>,
+    /// Another credential, or `null` for none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub credential: Option<Option<String>>,
     /// Merged into the labels.
     #[schema(value_type = Option<Object>)]
     pub labels: Option<Map<String, Value>>,
@@ -85,6 +93,9 @@ pub struct SourceView {
     pub config: Value,
     /// Which secret fields have a value, as dotted paths.
     pub secret_fields_set: Vec<String>,
+    /// Name of the credential that it attaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// Changes when the config or a secret changes; compare it instead of secrets.
     pub config_hash: String,
     /// For filters.
@@ -95,6 +106,9 @@ pub struct SourceView {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The sources file that makes it, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
     /// Grows with every change; the ETag follows it.
     pub version: i64,
     /// When it was made.
@@ -123,7 +137,9 @@ impl SourceView {
             config::put(&mut shown, &split_path(field), MASK.into());
         }
         SourceView {
-            config_hash: config_hash(&row.config, &row.secret_fields, row.secret_version),
+            config_hash: config_hash(&row),
+            credential: row.attached.map(|credential| credential.name),
+            managed_by: row.managed_by,
             reference: format!("@{}.{}", row.connector, row.name),
             id: row.id,
             name: row.name,
@@ -150,11 +166,23 @@ pub fn split_path(field: &str) -> Vec<String> {
     field.split('.').map(str::to_owned).collect()
 }
 
-fn config_hash(config: &Value, secret_fields: &[String], secret_version: i32) -> String {
-    let mut text = canonical(config);
-    text.push_str(&format!("|{}|{secret_version}", secret_fields.join(",")));
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref()[..16]
+/// Over everything that a source is opened with, without secrets but with
+/// their versions.
+fn config_hash(row: &SourceRow) -> String {
+    let attached = row
+        .attached
+        .as_ref()
+        .map(|c| json!({"id": c.id, "version": c.version}));
+    hash_of(&json!({
+        "config": row.config,
+        "secrets": {"fields": row.secret_fields, "version": row.secret_version},
+        "credential": attached,
+    }))
+}
+
+fn hash_of(value: &Value) -> String {
+    let hash = digest::digest(&digest::SHA256, canonical(value).as_bytes());
+    hash.as_ref()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
@@ -215,6 +243,10 @@ pub struct Split {
 pub fn split(connector: &dyn AnyConnector, mut whole: Value) -> Split {
     let mut secrets = Vec::new();
     for path in &connector.facts().secret {
+        // A reference is no secret: it is kept and shown as it was written.
+        if config::get(&whole, path).is_some_and(Value::is_object) {
+            continue;
+        }
         if let Some(Value::String(value)) = config::take(&mut whole, path) {
             secrets.push((path.join("."), weir_core::Secret::new(value)));
         }
@@ -249,7 +281,6 @@ pub fn merge(target: &mut Value, patch: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn merge_patch_as_in_the_rfc() {
@@ -275,12 +306,10 @@ mod tests {
 
     #[test]
     fn hash_ignores_key_order() {
-        let a = config_hash(&json!({"a": 1, "b": {"c": 2, "d": 3}}), &[], 1);
-        let b = config_hash(&json!({"b": {"d": 3, "c": 2}, "a": 1}), &[], 1);
+        let a = hash_of(&json!({"a": 1, "b": {"c": 2, "d": 3}}));
+        let b = hash_of(&json!({"b": {"d": 3, "c": 2}, "a": 1}));
         assert_eq!(a, b);
-        assert_ne!(
-            a,
-            config_hash(&json!({"b": {"d": 3, "c": 2}, "a": 1}), &[], 2)
-        );
+        assert_eq!(a.len(), 64);
+        assert_ne!(a, hash_of(&json!({"b": {"d": 3, "c": 2}, "a": 2})));
     }
 }

@@ -4,13 +4,16 @@ use axum::Json as Answer;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
-use weir_core::{Error, OpenSource, Result, TestReport};
-use weir_store::{Act, LastTest};
+use weir_core::{AnyConnector, Error, Kind, OpenSource, Result, SourceFault, TestReport};
+use weir_store::{Act, LastTest, SourceRow};
 
 use super::find;
+use super::save::{self, Wish};
 use crate::auth::Editor;
+use crate::effective::Effective;
 use crate::extract::Json;
 use crate::problem::ApiResult;
 use crate::state::App;
@@ -21,7 +24,10 @@ use crate::state::App;
 pub struct TestRequest {
     /// The connector's own fields, secrets included.
     #[schema(value_type = Object)]
+    #[serde(default)]
     pub config: Map<String, Value>,
+    /// Id or name of a credential whose fields are laid over the config.
+    pub credential: Option<String>,
 }
 
 /// One step of a test.
@@ -96,6 +102,61 @@ impl TestResult {
     }
 }
 
+/// Tests a config that is not saved.
+async fn run_config(
+    app: &App,
+    connector: &dyn AnyConnector,
+    effective: &Effective,
+) -> (TestResult, Result<()>) {
+    run(app, async |ctx| {
+        effective.resolved()?;
+        let config = effective.config.clone();
+        connector.open_hiding(config, &effective.lent, ctx).await
+    })
+    .await
+}
+
+/// Tests what is about to be saved; an error names the step that failed.
+pub async fn before_saving(
+    app: &App,
+    connector: &dyn AnyConnector,
+    effective: &Effective,
+) -> Result<LastTest> {
+    let (result, outcome) = run_config(app, connector, effective).await;
+    let Err(error) = outcome else {
+        return Ok(last_test(&result));
+    };
+    let step = result.checks.last().map_or("test", |check| &check.name);
+    // That the source took too long is no failure of this service.
+    let kind = match error.kind() {
+        Kind::Deadline => Kind::Source(SourceFault::Unavailable),
+        kind => kind,
+    };
+    let message = format!(
+        "not saved, the test failed at `{step}`: {}",
+        error.message()
+    );
+    let mut told = Error::new(kind, message).code(error.stable_code());
+    if let Some(hint) = error.hint_text() {
+        told = told.hint(hint.to_owned());
+    }
+    if let Some(said) = error.source_message() {
+        told = told.said(said.clone());
+    }
+    for field in error.fields() {
+        told = told.at(field.pointer.clone(), field.message.clone());
+    }
+    Err(told)
+}
+
+fn last_test(result: &TestResult) -> LastTest {
+    LastTest {
+        ok: result.ok,
+        at: chrono::Utc::now(),
+        code: result.error.as_ref().map(|error| error.code.clone()),
+    }
+}
+
 async fn run(
     app: &App,
     open: impl AsyncFnOnce(&weir_core::Context) -> Result<OpenSource>,
@@ -131,27 +192,24 @@ pub async fn test_source(
     Path(source): Path<String>,
 ) -> ApiResult<Answer<TestResult>> {
     let row = find(&app, &caller, &source).await?;
-    let (result, outcome) = run(&app, async |ctx| app.open(&row, ctx).await).await;
+    Ok(Answer(run_stored(&app, &row).await?))
+}
+
+/// Tests a stored source and keeps how it went.
+pub async fn run_stored(app: &App, row: &SourceRow) -> Result<TestResult> {
+    let (result, outcome) = run(app, async |ctx| app.open(row, ctx).await).await;
     if let Err(error) = &outcome
-        && error.kind() == weir_core::Kind::Sealed
+        && error.kind() == Kind::Sealed
     {
-        return Err(sealed().into());
+        return Err(sealed());
     }
-    let last = LastTest {
-        ok: result.ok,
-        at: chrono::Utc::now(),
-        code: result.error.as_ref().map(|error| error.code.clone()),
-    };
-    app.store.record_test(row.id, last).await?;
-    Ok(Answer(result))
+    app.store.record_test(row.id, last_test(&result)).await?;
+    Ok(result)
 }
 
 fn sealed() -> Error {
-    Error::new(
-        weir_core::Kind::Sealed,
-        "the secrets of this source are sealed",
-    )
-    .hint("start the service with the master key its store was made with")
+    Error::new(Kind::Sealed, "the secrets of this source are sealed")
+        .hint("start the service with the master key its store was made with")
 }
 
 /// Test a config before it is saved
@@ -166,10 +224,13 @@ pub async fn test_connector(
     Json(body): Json<TestRequest>,
 ) -> ApiResult<Answer<TestResult>> {
     let connector = app.registry.get(&kind)?;
-    let whole = Value::Object(body.config);
-    connector
-        .check(&whole)
-        .map_err(|error| error.under("/config"))?;
+    let wish = Wish {
+        name: None,
+        labels: &BTreeMap::new(),
+        config: body.config,
+        credential: body.credential.as_deref(),
+    };
+    let ready = save::fresh(&app, &caller, connector.as_ref(), wish).await?;
     // Written first: a test dials out, so it must not go unseen.
     let act = Act {
         action: "connector.test",
@@ -179,6 +240,6 @@ pub async fn test_connector(
         details: Value::Null,
     };
     app.store.record_act(&caller.actor(), act).await?;
-    let (result, _) = run(&app, async |ctx| connector.open(whole, ctx).await).await;
+    let (result, _) = run_config(&app, connector.as_ref(), &ready.effective).await;
     Ok(Answer(result))
 }

@@ -61,6 +61,8 @@ fn source(name: &str, secrets: &[(&str, &str)]) -> NewSource {
             .iter()
             .map(|(field, value)| ((*field).to_owned(), Secret::new(*value)))
             .collect(),
+        attached: None,
+        managed_by: None,
     }
 }
 

@@ -23,6 +23,7 @@ async fn every_operation_of_the_document_refuses_callers_without_a_valid_key() {
         }
         let url = path
             .replace("{kind}", "postgres")
+            .replace("{credential}", "main")
             .replace("{source}", "sample");
         assert!(
             !url.contains('{'),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod connectors;
+mod credentials;
 mod errors;
 mod openapi;
 pub mod sources;

@@ -1,6 +1,7 @@
 //! `/v1/sources` and everything below it.
 
 mod change;
+mod doctor;
 mod failures;
 pub mod hang_up;
 mod list;

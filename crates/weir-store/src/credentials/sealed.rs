@@ -36,13 +36,13 @@ pub(crate) async fn create_owned(
     Ok(id)
 }
 
-/// The next version, with these fields and no others.
+/// The next version, with these fields and no others; its number.
 pub(crate) async fn replace(
     connection: &mut PgConnection,
     credential: Uuid,
     secrets: &[(String, Secret)],
     ring: Option<&KeyRing>,
-) -> Result<()> {
+) -> Result<i32> {
     let version: i32 = sqlx::query_scalar(
         "update credentials set version = version + 1, updated_at = now() where id = $1 returning version",
     )
@@ -56,13 +56,13 @@ pub(crate) async fn replace(
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    match ring {
-        Some(ring) => seal_fields(connection, credential, version, secrets, ring).await,
-        None => Ok(()),
+    if let Some(ring) = ring {
+        seal_fields(connection, credential, version, secrets, ring).await?;
     }
+    Ok(version)
 }
 
-async fn seal_fields(
+pub(super) async fn seal_fields(
     connection: &mut PgConnection,
     credential: Uuid,
     version: i32,
