@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::duplicates;
 use crate::error::{Error, Kind, Result};
 
 /// Decodes `value`, or says which field is wrong, what was wrong and which
@@ -17,6 +18,7 @@ pub fn decode<T: DeserializeOwned>(value: Value) -> Result<T> {
 
 /// Decodes bytes as [`decode`] does; text that is not JSON is `Malformed`.
 pub fn decode_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    duplicates::refuse(bytes)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer_of(error.path());
@@ -42,6 +44,10 @@ pub fn decode_query<T: DeserializeOwned>(query: &str) -> Result<T> {
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
+    if error.to_string().starts_with("recursion limit") {
+        return Error::new(Kind::Malformed, "the body nests deeper than 128 levels")
+            .code("too_deep");
+    }
     Error::new(
         Kind::Malformed,
         format!("the body is not valid JSON: {error}"),
@@ -88,6 +94,10 @@ fn field_error(pointer: String, text: &str) -> Error {
             error = error.hint(format!("known fields: {}", known.join(", ")));
         }
         return error;
+    }
+    if let Some(name) = text.strip_prefix("duplicate field `") {
+        let name = name.trim_end_matches('`');
+        return duplicates::twice(format!("{pointer}/{}", escape_pointer(name)), name);
     }
     Error::invalid(pointer, text.to_owned())
 }

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod connector;
 pub mod context;
+mod duplicates;
 pub mod erased;
 pub mod error;
 pub mod evaluate;
