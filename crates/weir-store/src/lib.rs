@@ -7,6 +7,7 @@ mod connection;
 mod credentials;
 pub mod embedded;
 mod failure;
+mod idempotency;
 mod instances;
 mod messages;
 mod migrate;
@@ -25,6 +26,7 @@ pub use credentials::{
     CredentialChange, CredentialFilter, CredentialRow, CredentialUse, Fields, NewCredential,
     VersionRow,
 };
+pub use idempotency::{Claimed, IdempotencyClaim, KeptAnswer};
 pub use instances::{Instance, InstanceRow};
 pub use messages::{Message, Messages};
 pub use scopes::Scopes;

@@ -33,6 +33,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "credentials",
         sql: include_str!("../../../migrations/0003_credentials.sql"),
     },
+    Migration {
+        version: 5,
+        name: "idempotency",
+        sql: include_str!("../../../migrations/0005_idempotency.sql"),
+    },
 ];
 
 /// Our own record of what was applied.

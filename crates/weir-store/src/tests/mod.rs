@@ -2,6 +2,7 @@
 //! database of its own for each test.
 
 mod audit;
+mod idempotency;
 mod migrations;
 mod partitions;
 mod seals;
