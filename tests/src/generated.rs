@@ -17,6 +17,10 @@ pub fn files() -> Vec<(PathBuf, String)> {
             PathBuf::from("openapi/weir.json"),
             project::printed("openapi"),
         ),
+        (
+            PathBuf::from("openapi/weir-3.0.json"),
+            project::printed("openapi --openapi-version 3.0"),
+        ),
         (PathBuf::from("docs/CONNECTORS.md"), catalogue(connectors)),
     ];
     for connector in connectors {

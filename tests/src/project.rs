@@ -32,14 +32,14 @@ pub fn weir() -> PathBuf {
     binary
 }
 
-/// What a subcommand of the service prints.
-pub fn printed(subcommand: &str) -> String {
+/// What a command line of the service prints.
+pub fn printed(command: &str) -> String {
     let output = Command::new(weir())
-        .arg(subcommand)
+        .args(command.split(' '))
         .env_clear()
         .output()
         .unwrap();
-    assert!(output.status.success(), "weir {subcommand}: {output:?}");
+    assert!(output.status.success(), "weir {command}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -84,6 +84,11 @@ pub const PAGES: &[Page] = &[
         "Check the spelling of the host, and that this service can resolve it.",
     ),
     page(
+        "duplicate_field",
+        "A field stands twice",
+        "Readers differ in which of the two they take, so none is guessed. Send the field once; the list `errors` points to it.",
+    ),
+    page(
         "egress_denied",
         "The address is not allowed",
         "Egress rules refuse this address. Link-local and cloud metadata addresses can never be reached.",
@@ -117,6 +122,16 @@ pub const PAGES: &[Page] = &[
         "host_not_allowed",
         "The credential may not go there",
         "The credential is bound to other hosts, or your key may not send it to a new place. An admin may attach it, or list the host in its allowed_hosts.",
+    ),
+    page(
+        "idempotency_mismatch",
+        "The idempotency key was used for another request",
+        "A key stands for one request for 24 hours: the same path and the same body. Send a new key with a new request.",
+    ),
+    page(
+        "in_flight",
+        "The same request is still running",
+        "A request with this idempotency key has not been answered yet. Send it again after Retry-After to get its answer.",
     ),
     page(
         "internal",
@@ -294,6 +309,11 @@ pub const PAGES: &[Page] = &[
         "The detail says why: an untrusted issuer, another host name, an expired certificate.",
     ),
     page(
+        "too_deep",
+        "Nested too deeply",
+        "JSON is taken down to 128 levels of lists and objects. Flatten the body.",
+    ),
+    page(
         "too_large",
         "Too large",
         "The detail names the limit; GET /v1/limits lists all of them.",
@@ -357,6 +377,11 @@ pub const PAGES: &[Page] = &[
         "unsupported_media_type",
         "This media type is not taken",
         "The detail names what is taken.",
+    ),
+    page(
+        "uri_too_long",
+        "The URL is too long",
+        "Paths with their query are taken up to 32 KiB. The POST form of the operation takes the same in its body.",
     ),
 ];
 

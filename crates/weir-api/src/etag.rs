@@ -1,6 +1,8 @@
 //! Entity tags of single resources.
 
-use http::header::{IF_MATCH, IF_NONE_MATCH};
+use aws_lc_rs::digest;
+use http::header::IF_MATCH;
+use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue};
 use weir_core::{Error, Kind, Result};
 
@@ -9,21 +11,33 @@ pub fn of(version: i64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"v{version}\"")).unwrap_or(HeaderValue::from_static("\"v\""))
 }
 
+/// The tag of a text that is made, not stored.
+pub fn of_text(text: &[u8]) -> HeaderValue {
+    let hash = digest::digest(&digest::SHA256, text);
+    let hex: String = hash.as_ref()[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
 /// The version that `If-Match` allows to change: `None` where any is fine.
+/// Weak tags never match: they do not promise that nothing changed.
 pub fn if_match(headers: &HeaderMap, current: i64) -> Result<Option<i64>> {
-    let Some(given) = headers.get(IF_MATCH) else {
-        return Ok(None);
-    };
-    let text = given.to_str().unwrap_or_default();
-    if text.trim() == "*" {
+    let mut given = headers.get_all(IF_MATCH).iter().peekable();
+    if given.peek().is_none() {
         return Ok(None);
     }
     let tag = of(current);
-    if text
-        .split(',')
-        .any(|part| part.trim().as_bytes() == tag.as_bytes())
-    {
-        return Ok(Some(current));
+    let mut any = false;
+    for part in given.flat_map(tags) {
+        if part.as_bytes() == tag.as_bytes() {
+            return Ok(Some(current));
+        }
+        any |= part == "*";
+    }
+    if any {
+        return Ok(None);
     }
     Err(Error::new(
         Kind::PreconditionFailed,
@@ -36,11 +50,44 @@ pub fn if_match(headers: &HeaderMap, current: i64) -> Result<Option<i64>> {
 pub fn not_modified(headers: &HeaderMap, current: i64) -> bool {
     let tag = of(current);
     headers
-        .get(IF_NONE_MATCH)
-        .and_then(|given| given.to_str().ok())
-        .is_some_and(|text| {
-            text.split(',').map(str::trim).any(|part| {
-                part == "*" || part.trim_start_matches("W/").as_bytes() == tag.as_bytes()
-            })
-        })
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|known| is_among(known, &tag))
+}
+
+/// Whether `current` is one of the tags of an `If-None-Match`, which compares weakly.
+pub fn is_among(known: &HeaderValue, current: &HeaderValue) -> bool {
+    tags(known)
+        .any(|part| part == "*" || part.trim_start_matches("W/").as_bytes() == current.as_bytes())
+}
+
+fn tags(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',').map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(values: &[&str]) -> Result<Option<i64>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(IF_MATCH, value.parse().unwrap());
+        }
+        if_match(&headers, 3)
+    }
+
+    #[test]
+    fn if_match_takes_lists_and_a_star_but_no_weak_tag() {
+        assert_eq!(asked(&[]).unwrap(), None);
+        assert_eq!(asked(&["*"]).unwrap(), None);
+        assert_eq!(asked(&["\"v3\""]).unwrap(), Some(3));
+        assert_eq!(asked(&["\"v1\", \"v3\""]).unwrap(), Some(3));
+        assert_eq!(asked(&["\"v1\"", "\"v3\""]).unwrap(), Some(3));
+        for wrong in ["\"v2\"", "W/\"v3\"", "v3", "", "\"v3"] {
+            let error = asked(&[wrong]).unwrap_err();
+            assert_eq!(error.kind(), Kind::PreconditionFailed, "{wrong}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Extractors that refuse with our own errors: JSON bodies, query parameters,
 //! path parameters.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -30,23 +32,26 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
                 );
             }
         }
-        let limit = app.limits.json_body_bytes;
-        let body = Limited::new(request.into_body(), limit)
-            .collect()
-            .await
-            .map_err(|error| {
-                if error.downcast_ref::<LengthLimitError>().is_some() {
-                    Error::new(
-                        Kind::TooLarge,
-                        format!("the JSON body is larger than {limit} bytes"),
-                    )
-                    .hint("GET /v1/limits lists every limit")
-                } else {
-                    Error::new(Kind::Malformed, "the body ended before it was complete")
-                }
-            })?;
-        Ok(Json(config::decode_slice(&body.to_bytes())?))
+        let body = whole(request.into_body(), app.limits.json_body_bytes).await?;
+        Ok(Json(config::decode_slice(&body)?))
     }
+}
+
+/// A body read to its end, within `limit`.
+pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Error> {
+    let read = Limited::new(body, limit).collect().await;
+    read.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                Error::new(
+                    Kind::TooLarge,
+                    format!("the JSON body is larger than {limit} bytes"),
+                )
+                .hint("GET /v1/limits lists every limit")
+            } else {
+                Error::new(Kind::Malformed, "the body ended before it was complete")
+            }
+        })
 }
 
 /// Query parameters; unknown ones are refused with the nearest name.

@@ -8,15 +8,22 @@ pub mod background;
 mod codes;
 mod credentials;
 mod effective;
+mod conventions;
+pub mod cors;
 mod etag;
 mod extract;
+mod idempotency;
 pub mod openapi;
+mod openapi30;
+mod pages;
 mod paging;
+mod polish;
 mod problem;
 mod request;
 mod rows;
 mod sources;
 pub mod state;
+mod surface;
 pub mod system;
 
 use axum::Router;
@@ -33,13 +40,16 @@ use state::App;
 
 /// All routes with their layers.
 pub fn router(app: App) -> Router {
-    let guarded = guarded_routes().layer(from_fn_with_state(app.clone(), auth::authenticate));
+    let guarded = guarded_routes()
+        .layer(from_fn_with_state(app.clone(), idempotency::once))
+        .layer(from_fn(conventions::hold))
+        .layer(from_fn_with_state(app.clone(), auth::authenticate));
     Router::new()
-        .merge(open_routes())
+        .merge(open_routes().layer(from_fn(conventions::hold)))
         .nest("/v1", guarded)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(request::surround))
+        .layer(from_fn_with_state(app.clone(), request::surround))
         .with_state(app)
 }
 
@@ -48,8 +58,10 @@ fn open_routes() -> Router<App> {
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
         .route("/openapi.json", get(system::openapi))
-        .route("/docs", get(system::docs))
-        .route("/problems/{code}", get(system::problem))
+        .route("/openapi-3.0.json", get(system::openapi_3_0))
+        .route("/docs", get(pages::docs))
+        .route("/docs/{file}", get(pages::script))
+        .route("/problems/{code}", get(pages::problem))
 }
 
 fn guarded_routes() -> Router<App> {

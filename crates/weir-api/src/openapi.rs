@@ -12,6 +12,7 @@ use weir_wire::Format;
 use crate::problem::Problem;
 use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
 use crate::{credentials, sources, system};
+use crate::{openapi30, pages, polish, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,7 +36,7 @@ use crate::{credentials, sources, system};
         sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
         sources::streams::streams, sources::streams::schema,
         system::connectors, system::connector, system::whoami, system::limits,
-        system::healthz, system::readyz, system::problem
+        system::healthz, system::readyz, pages::problem
     ),
     components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun))
 )]
@@ -46,19 +47,26 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
     add_row_operations(&mut document);
     add_security(&mut document);
-    add_problems(&mut document);
+    polish::polish(&mut document);
     document
 }
 
 /// The document as text, made once.
-pub fn text() -> String {
+pub fn text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| {
-        let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
-        text.push('\n');
-        text
-    })
-    .clone()
+    TEXT.get_or_init(|| pretty(&document()))
+}
+
+/// The same operations as OpenAPI 3.0, as text, made once.
+pub fn text_3_0() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| pretty(&openapi30::of(&document())))
+}
+
+fn pretty(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 fn add_row_operations(document: &mut Value) {
@@ -232,44 +240,4 @@ fn parameters(shown: Format, negotiated: bool, by_query: bool) -> Value {
 fn add_security(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({ "api_key": { "type": "http", "scheme": "bearer", "description": "An api key of Weir" } });
     document["security"] = json!([{ "api_key": [] }]);
-}
-
-/// Every operation may answer with a problem.
-fn add_problems(document: &mut Value) {
-    let problem = json!({ "application/problem+json": { "schema": reference("Problem") } });
-    let answer = |text: &str| json!({ "description": text, "content": problem });
-    let paths = document["paths"].as_object_mut().into_iter().flatten();
-    for (path, operations) in paths {
-        for (_, operation) in operations.as_object_mut().into_iter().flatten() {
-            let Some(responses) = operation["responses"].as_object_mut() else {
-                continue;
-            };
-            if path.starts_with("/v1/") {
-                responses.insert("401".into(), answer("No valid key"));
-            }
-            responses.insert("default".into(), answer("Any other failure"));
-        }
-    }
-}
-
-/// A plain page that lists the operations; needs no script and no network.
-pub fn page() -> String {
-    let document = document();
-    let mut rows = String::new();
-    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in operations.as_object().into_iter().flatten() {
-            let summary = operation["summary"].as_str().unwrap_or_default();
-            let method = method.to_uppercase();
-            rows.push_str(&format!(
-                "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>\n"
-            ));
-        }
-    }
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Weir API</title>\
-         <style>body{{font:16px sans-serif;margin:2rem;max-width:70rem}}td{{padding:.2rem 1rem .2rem 0}}</style></head>\
-         <body><h1>Weir API {version}</h1><p>The full document: <a href=\"/openapi.json\">/openapi.json</a></p>\
-         <table>\n{rows}</table></body></html>\n",
-        version = system::VERSION
-    )
 }

@@ -6,11 +6,14 @@
 //! methods, panics), so no error leaves in another shape.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::{Error, Kind, SourceFault};
@@ -36,7 +39,7 @@ pub struct Carried(pub Arc<Error>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = status_of(self.0.kind()).into_response();
+        let mut response = status(&self.0).into_response();
         response.extensions_mut().insert(Carried(Arc::new(self.0)));
         response
     }
@@ -69,6 +72,9 @@ pub struct Problem {
     /// What the source itself said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,
+    /// Id of what the same request has made already; only with `already_created`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// One invalid field or parameter.
@@ -104,7 +110,7 @@ impl Problem {
         Problem {
             type_: format!("/problems/{code}"),
             title: codes::title(code, error.kind()).to_owned(),
-            status: status_of(error.kind()).as_u16(),
+            status: status(error).as_u16(),
             detail: error.message().to_owned(),
             code: code.to_owned(),
             hint: error.hint_text().map(str::to_owned),
@@ -116,6 +122,7 @@ impl Problem {
                 sqlstate: said.sqlstate.clone(),
                 message: said.message.clone(),
             }),
+            id: None,
         }
     }
 }
@@ -131,8 +138,17 @@ impl ProblemField {
     }
 }
 
+/// The HTTP status of an error.
+pub fn status(error: &Error) -> StatusCode {
+    match error.stable_code() {
+        // RFC 9110 has a status of its own for this one.
+        "uri_too_long" => StatusCode::URI_TOO_LONG,
+        _ => status_of(error.kind()),
+    }
+}
+
 /// The HTTP status of a kind.
-pub fn status_of(kind: Kind) -> StatusCode {
+fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Malformed => StatusCode::BAD_REQUEST,
         Kind::Invalid | Kind::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
@@ -162,10 +178,24 @@ pub fn status_of(kind: Kind) -> StatusCode {
     }
 }
 
-/// Gives a failing answer its body. Answers that are fine, or already have a
-/// problem body, pass untouched.
+/// The response extension of an answer that has its problem body already.
+#[derive(Debug, Clone, Copy)]
+pub struct Rendered;
+
+/// Headers of a failing answer that say more about it, and so stay.
+const KEPT: [HeaderName; 5] = [
+    ALLOW,
+    ACCEPT,
+    HeaderName::from_static("accept-post"),
+    HeaderName::from_static("accept-patch"),
+    LOCATION,
+];
+
+/// Gives a failing answer its body. Answers that are fine, or have their
+/// problem body already, pass untouched.
 pub fn render(response: Response, request_id: &str, method: &http::Method) -> Response {
-    if !response.status().is_client_error() && !response.status().is_server_error() {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    if !failed || response.extensions().get::<Rendered>().is_some() {
         return response;
     }
     let (mut parts, _) = response.into_parts();
@@ -174,12 +204,29 @@ pub fn render(response: Response, request_id: &str, method: &http::Method) -> Re
         None => Arc::new(error_of_status(parts.status)),
     };
     log(&error);
-    let problem = Problem::of(&error, request_id);
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut headers = HeaderMap::new();
-    if let Some(allow) = parts.headers.remove(ALLOW) {
-        headers.insert(ALLOW, allow);
+    let mut rendered = answer(&error, &Problem::of(&error, request_id));
+    for name in KEPT {
+        if let Some(value) = parts.headers.remove(&name) {
+            rendered.headers_mut().insert(name, value);
+        }
     }
+    if method == http::Method::HEAD {
+        *rendered.body_mut() = Body::empty();
+    }
+    rendered
+}
+
+/// The answer that says `problem`, which is that of `error` or more.
+pub fn answer(error: &Error, problem: &Problem) -> Response {
+    let mut rendered = Response::new(Body::from(serde_json::to_vec(problem).unwrap_or_default()));
+    *rendered.status_mut() = status(error);
+    *rendered.headers_mut() = headers(error);
+    rendered.extensions_mut().insert(Rendered);
+    rendered
+}
+
+fn headers(error: &Error) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
@@ -195,18 +242,14 @@ pub fn render(response: Response, request_id: &str, method: &http::Method) -> Re
             HeaderValue::from_static("Bearer realm=\"weir\""),
         );
     }
-    if let Some(after) = error.retry_after_hint() {
+    let usual = match error.kind() {
+        Kind::Busy | Kind::NotReady => Some(Duration::from_secs(1)),
+        _ => None,
+    };
+    if let Some(after) = error.retry_after_hint().or(usual) {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    let body = if method == http::Method::HEAD {
-        Body::empty()
-    } else {
-        Body::from(body)
-    };
-    let mut rendered = Response::new(body);
-    *rendered.status_mut() = status_of(error.kind());
-    *rendered.headers_mut() = headers;
-    rendered
+    headers
 }
 
 fn log(error: &Error) {

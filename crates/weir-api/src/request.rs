@@ -3,54 +3,83 @@
 
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
 use tracing::Instrument;
 use uuid::Uuid;
+use weir_core::{Error, Kind};
 
-use crate::problem;
+use crate::problem::{self, ApiError};
+use crate::state::App;
 
 /// The id of the request, as a request extension.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
 /// The outermost layer.
-pub async fn surround(mut request: Request, next: Next) -> Response {
+pub async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let trace = Trace::of(request.headers());
     let method = request.method().clone();
     // The query string stays out of the log: it may hold filters and values.
     let path = request.uri().path().to_owned();
+    let origin = request.headers().get(ORIGIN).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
     let span =
         tracing::info_span!("request", request_id = %id, trace_id = %trace.id, %method, path);
     async move {
         let start = Instant::now();
-        let response = problem::render(next.run(request).await, &id, &method);
+        let given = match app.cors.preflight(&request) {
+            Some(response) => response,
+            None => within_limits(request, next).await,
+        };
+        let mut response = problem::render(given, &id, &method);
         let status = response.status().as_u16();
         let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
         tracing::info!(status, elapsed_ms, "answered");
-        finish(response, &id, &trace)
+        finish(response.headers_mut(), &id, &trace);
+        app.cors.mark(origin.as_ref(), response.headers_mut());
+        response
     }
     .instrument(span)
     .await
 }
 
-fn finish(mut response: Response, id: &str, trace: &Trace) -> Response {
-    let headers = response.headers_mut();
+/// Bytes of a path with its query at most. The server below refuses more than
+/// 64 KiB by itself, without a body.
+const URL_BYTES: usize = 32 << 10;
+
+async fn within_limits(request: Request, next: Next) -> Response {
+    let length = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |p| p.as_str().len());
+    if length <= URL_BYTES {
+        return next.run(request).await;
+    }
+    let message = format!("the URL has {length} bytes, {URL_BYTES} are taken");
+    let error = Error::new(Kind::TooLarge, message)
+        .code("uri_too_long")
+        .hint("the POST form of the operation takes the same in its body");
+    ApiError(error).into_response()
+}
+
+fn finish(headers: &mut HeaderMap, id: &str, trace: &Trace) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("x-request-id", value);
     }
     if let Ok(value) = HeaderValue::from_str(&trace.parent()) {
         headers.insert("traceparent", value);
     }
-    headers.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
-    response
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // What may be kept says so itself; all else may hold data or configs.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
 }
 
 fn request_id(headers: &HeaderMap) -> String {

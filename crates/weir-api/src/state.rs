@@ -17,6 +17,7 @@ use weir_store::{SourceRow, Store};
 
 use crate::credentials::attach::{self, Wanting};
 use crate::effective::Effective;
+use crate::cors::Cors;
 
 /// Limits that callers meet; each is answered with its own code.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -77,6 +78,12 @@ pub struct Parts {
     pub dialer: Arc<dyn Dial>,
     /// Limits.
     pub limits: Limits,
+    /// Which pages of other origins may call.
+    pub cors: Cors,
+    /// How long an idempotency key stands for one request.
+    pub idempotency_hours: u32,
+    /// The instance of the service that this is.
+    pub instance_id: uuid::Uuid,
     /// Fires when the service stops.
     pub shutdown: CancellationToken,
 }

@@ -2,16 +2,16 @@
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::response::{Html, IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_core::{AnyConnector, Capability, Category, Error, Kind, TestedAgainst};
 
 use crate::auth::{Reader, Role};
-use crate::codes;
+use crate::etag;
 use crate::problem::ApiResult;
 use crate::state::{App, Limits};
 
@@ -130,13 +130,13 @@ pub struct ConnectorPage {
 /// List connectors
 #[utoipa::path(get, path = "/v1/connectors", operation_id = "list_connectors", tag = "connectors",
     responses((status = 200, description = "The catalogue", body = ConnectorPage)))]
-pub async fn connectors(State(app): State<App>, _: Reader) -> Answer<ConnectorPage> {
+pub async fn connectors(State(app): State<App>, _: Reader) -> Response {
     let items = app
         .registry
         .iter()
         .map(|c| ConnectorView::of(c.as_ref()))
         .collect();
-    Answer(ConnectorPage {
+    made(&ConnectorPage {
         items,
         next_cursor: None,
     })
@@ -150,33 +150,32 @@ pub async fn connector(
     State(app): State<App>,
     _: Reader,
     Path(kind): Path<String>,
-) -> ApiResult<Answer<ConnectorView>> {
-    Ok(Answer(ConnectorView::of(app.registry.get(&kind)?.as_ref())))
+) -> ApiResult<Response> {
+    Ok(made(&ConnectorView::of(app.registry.get(&kind)?.as_ref())))
 }
 
-/// Explain an error code
-#[utoipa::path(get, path = "/problems/{code}", operation_id = "get_problem", tag = "system", security(()),
-    params(("code" = String, Path, description = "A code of an error")),
-    responses((status = 200, description = "What it means", body = String, content_type = "text/plain")))]
-pub async fn problem(Path(code): Path<String>) -> ApiResult<Response> {
-    let page =
-        codes::find(&code).ok_or_else(|| Error::new(Kind::NotFound, "no error has this code"))?;
-    Ok(format!("{}\n{}\n\n{}\n", page.code, page.title, page.text).into_response())
+/// An answer that is part of the build: kept by callers as long as its tag holds.
+fn made(value: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    document("application/json", text)
+}
+
+fn document(media_type: &'static str, text: Vec<u8>) -> Response {
+    let tag = etag::of_text(&text);
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ETAG, tag);
+    response
 }
 
 /// The OpenAPI 3.1 document.
 pub async fn openapi() -> Response {
-    let mut response = (StatusCode::OK, crate::openapi::text()).into_response();
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    document("application/json", crate::openapi::text().into())
 }
 
-/// A page to read and try the API on; its script is part of the binary.
-pub async fn docs() -> Html<String> {
-    Html(crate::openapi::page())
+/// The same operations as an OpenAPI 3.0 document.
+pub async fn openapi_3_0() -> Response {
+    document("application/json", crate::openapi::text_3_0().into())
 }

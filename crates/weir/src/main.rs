@@ -25,7 +25,11 @@ enum Command {
     /// Bring the store's schema up to date and exit
     Migrate(Settings),
     /// Print the OpenAPI document
-    Openapi,
+    Openapi {
+        /// Version of OpenAPI: 3.1 is the reference, 3.0 is for tools that cannot read it
+        #[arg(long, value_name = "VERSION", default_value = "3.1", value_parser = ["3.1", "3.0"])]
+        openapi_version: String,
+    },
     /// Print the catalogue of connectors as JSON
     Connectors,
 }
@@ -58,7 +62,10 @@ fn run(cli: Cli) -> Result<()> {
             telemetry::install(&settings)?;
             serve::migrate(&settings)
         }
-        Command::Openapi => print(&weir_api::openapi::text()),
+        Command::Openapi { openapi_version } => print(match openapi_version.as_str() {
+            "3.0" => weir_api::openapi::text_3_0(),
+            _ => weir_api::openapi::text(),
+        }),
         Command::Connectors => {
             let registry = weir_catalog::registry(weir_catalog::Options::default());
             let all: Vec<ConnectorView> = registry

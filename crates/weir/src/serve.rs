@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir_api::background::{self, Background, Retention};
+use weir_api::cors::Cors;
 use weir_api::state::{App, Limits, Parts};
 use weir_core::Secret;
 use weir_core::task::Compute;
@@ -134,6 +135,8 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         Some(text) => Egress::parse(text).map_err(explained)?,
         None => Egress::default(),
     };
+    let cors = Cors::parse(settings.cors_origins.as_deref().unwrap_or_default());
+    let cors = cors.map_err(explained)?;
     // Taken before the store opens, so that a port in use is told at once.
     let listener = TcpListener::bind(listen)
         .await
@@ -146,7 +149,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         let registered = stored
             .store
             .register_instance(weir_api::system::VERSION, &address);
-        let _instance = registered.await.map_err(explained)?;
+        let instance = registered.await.map_err(explained)?;
         let engine = Engine::new(EngineLimits {
             memory_bytes: settings.memory_bytes.unwrap_or(512 << 20),
             spill_dir: data_dir.join("spill"),
@@ -166,6 +169,9 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             compute: compute.clone(),
             dialer: Arc::new(Dialer::new(egress)),
             limits: Limits::default(),
+            cors,
+            idempotency_hours: settings.idempotency_hours()?,
+            instance_id: instance.id(),
             shutdown: shutdown.clone(),
         });
         let _background = Background::start(&app, retention(settings));

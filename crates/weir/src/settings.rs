@@ -41,6 +41,12 @@ pub struct Settings {
     /// Read local files that have more than one name, too; the other one may be outside of the folders [default: false]
     #[arg(long, env = "WEIR_FILE_HARD_LINKS", value_name = "BOOL")]
     pub file_hard_links: Option<bool>,
+    /// Origins whose pages may call, as a comma list of scheme://host[:port], or * for all [default: none]
+    #[arg(long, env = "WEIR_CORS_ORIGINS", value_name = "ORIGINS")]
+    pub cors_origins: Option<String>,
+    /// How long an Idempotency-Key stands for one request, in hours, 1 to 720 [default: 24]
+    #[arg(long, env = "WEIR_IDEMPOTENCY_HOURS", value_name = "HOURS")]
+    pub idempotency_hours: Option<u32>,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,weir_store=debug [default: info]
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -126,6 +132,8 @@ impl Settings {
             egress: self.egress.or(below.egress),
             file_roots: self.file_roots.or(below.file_roots),
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
+            idempotency_hours: self.idempotency_hours.or(below.idempotency_hours),
+            cors_origins: self.cors_origins.or(below.cors_origins),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
             drain_delay: self.drain_delay.or(below.drain_delay),
@@ -180,6 +188,14 @@ impl Settings {
                 Ok(path)
             })
             .collect()
+    }
+
+    /// How long an idempotency key stands for one request.
+    pub fn idempotency_hours(&self) -> Result<u32> {
+        match self.idempotency_hours.unwrap_or(24) {
+            hours @ 1..=720 => Ok(hours),
+            hours => bail!("WEIR_IDEMPOTENCY_HOURS is {hours}, it must be between 1 and 720"),
+        }
     }
 
     /// How long to keep accepting after SIGTERM.
