@@ -148,3 +148,29 @@ pub fn python() -> PathBuf {
          `export WEIR_TEST_PYTHON=$(scripts/reference-python)` first (`make test` does)",
     )
 }
+
+/// The folder of the Node tools of `tests/clients/`.
+pub fn node_tools() -> PathBuf {
+    let given = crate::setting("WEIR_TEST_NODE").map(PathBuf::from);
+    given
+        .filter(|path| path.join("node_modules").exists())
+        .expect(
+            "WEIR_TEST_NODE names no folder with the tools of tests/clients: run \
+         `export WEIR_TEST_NODE=$(scripts/node-tools)` first (`make test` does)",
+        )
+}
+
+/// A Chromium: `WEIR_TEST_BROWSER`, or one that is installed.
+pub fn browser() -> Option<PathBuf> {
+    let given = crate::setting("WEIR_TEST_BROWSER").map(PathBuf::from);
+    let installed = [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ];
+    let installed = installed
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists());
+    given.or(installed)
+}

@@ -20,12 +20,17 @@ const DAYS_AHEAD: u32 = 3;
 pub struct Retention {
     /// Days of the audit.
     pub audit_days: u32,
+    /// Hours of answers under idempotency keys.
+    pub idempotency_hours: u32,
 }
 
 /// Makes the partitions that are due and drops those that are too old. Called
 /// once before anything is written, then now and then.
 pub async fn maintain(store: &Store, retention: Retention) -> Result<()> {
     partitions::keep(store, "audit", DAYS_AHEAD, retention.audit_days).await?;
+    // The day on which the oldest answer that still stands was claimed stays whole.
+    let days = retention.idempotency_hours.div_ceil(24) + 1;
+    partitions::keep(store, "idempotency", DAYS_AHEAD, days).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod effective;
 mod conventions;
 pub mod cors;
 mod etag;
+mod examples;
 mod extract;
 mod idempotency;
 pub mod openapi;

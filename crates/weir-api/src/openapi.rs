@@ -13,6 +13,7 @@ use crate::problem::Problem;
 use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
 use crate::{credentials, sources, system};
 use crate::{openapi30, pages, polish, sources, system};
+use crate::{examples, openapi30, pages, polish, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,6 +49,7 @@ pub fn document() -> Value {
     add_row_operations(&mut document);
     add_security(&mut document);
     polish::polish(&mut document);
+    examples::add(&mut document);
     document
 }
 
@@ -150,6 +152,10 @@ fn row_operation(what: &str, id: &str, format: Option<Format>, body: Option<&str
         "weir-run-id": { "schema": { "type": "string", "format": "uuid" }, "description": "Id of this run" },
         "weir-format": { "schema": { "type": "string" }, "description": "Format of the rows" }
     });
+    if what == "load" && shown == Format::Json {
+        // A union would take the type from every load.
+        operation.insert("x-dry-run-answer".into(), reference("DryRun"));
+    }
     let content = json!({ shown.media_type(): { "schema": schema } });
     operation.insert(
         "responses".into(),

@@ -40,6 +40,8 @@ pub fn of(document: &Value) -> Value {
         info.remove("summary");
         if let Some(license) = info.get_mut("license").and_then(Value::as_object_mut) {
             license.remove("identifier");
+            let text = json!("https://www.apache.org/licenses/LICENSE-2.0");
+            license.entry("url").or_insert(text);
         }
     }
     if let Some(whole) = document.as_object_mut() {

@@ -150,11 +150,6 @@ fn idempotency_key(path: &str, method: &str, operation: &mut Map<String, Value>)
 /// Failures that callers meet, beside the `default` that covers all of them.
 fn failures(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let tagged_rows = operation["tags"][0] == "rows";
-    let has_input = operation.contains_key("requestBody")
-        || operation
-            .get("parameters")
-            .and_then(Value::as_array)
-            .is_some_and(|list| list.iter().any(|p| p["in"] == "query"));
     let Some(responses) = operation
         .get_mut("responses")
         .and_then(Value::as_object_mut)
@@ -177,9 +172,8 @@ fn failures(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if method == "patch" || method == "delete" {
         likely.push(("412", "It changed since it was read"));
     }
-    if has_input {
-        likely.push(("422", "Read, but a value is not valid"));
-    }
+    // Everywhere: parameters that are not known are refused.
+    likely.push(("422", "Read, but a value is not valid"));
     if tagged_rows {
         likely.push(("424", "The source refused or failed"));
         likely.push(("429", "At a limit"));

@@ -54,8 +54,9 @@ pub struct KeptAnswer {
     pub made: Option<String>,
 }
 
-/// Two claims of one slot wait for each other.
-const LOCK: &str = "select pg_advisory_xact_lock($1)";
+/// Of two claims of one slot at once the second does not wait, which would hold
+/// a connection of the pool: it hears that the request is running, as it is.
+const LOCK: &str = "select pg_try_advisory_xact_lock($1)";
 const FIND: &str = "select fingerprint, status, headers, body, made from idempotency \
     where slot = $1 and at > now() - make_interval(hours => $2) and (status is not null \
         or at > now() - interval '15 minutes' and exists (select from instances i \
@@ -110,11 +111,14 @@ impl Store {
 async fn take(connection: &mut PgConnection, claim: IdempotencyClaim) -> Result<Claimed> {
     let mut number = [0; 8];
     number.copy_from_slice(&claim.slot[..8]);
-    sqlx::query(LOCK)
+    let first: bool = sqlx::query_scalar(LOCK)
         .bind(i64::from_be_bytes(number))
-        .execute(&mut *connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
+    if !first {
+        return Ok(Claimed::Running);
+    }
     let found: Option<Found> = sqlx::query_as(FIND)
         .bind(&claim.slot[..])
         .bind(i32::try_from(claim.hours).unwrap_or(i32::MAX))

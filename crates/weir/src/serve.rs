@@ -174,7 +174,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             instance_id: instance.id(),
             shutdown: shutdown.clone(),
         });
-        let _background = Background::start(&app, retention(settings));
+        let _background = Background::start(&app, retention(settings)?);
         accept(settings, listener, app, &data_dir, shutdown.clone()).await
     }
     .await;
@@ -185,7 +185,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
 
 /// Opens the secrets, makes the first admin key, registers the sample.
 async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
-    background::maintain(store, retention(settings))
+    background::maintain(store, retention(settings)?)
         .await
         .map_err(explained)?;
     unlock(settings, store, data_dir).await?;
@@ -200,10 +200,11 @@ async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<
     Ok(())
 }
 
-fn retention(settings: &Settings) -> Retention {
-    Retention {
+fn retention(settings: &Settings) -> Result<Retention> {
+    Ok(Retention {
         audit_days: settings.audit_retention_days.unwrap_or(400),
-    }
+        idempotency_hours: settings.idempotency_hours()?,
+    })
 }
 
 async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {

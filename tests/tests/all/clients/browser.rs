@@ -1,0 +1,98 @@
+//! `/docs`: a page that needs nothing from elsewhere.
+
+use reqwest::Method;
+use weir_tests::{Service, project};
+
+/// What a page may load besides itself; `data:` is inside of it.
+fn policy(answer: &weir_tests::Answer) -> String {
+    answer.header("content-security-policy").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_and_its_script_come_from_here_alone() {
+    let service = Service::start().await;
+    let stranger = service.client.with_key(None);
+    let page = stranger.get("/docs").await;
+    let policy = policy(&page);
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"));
+    assert!(
+        !policy.contains("http") && !policy.contains("unsafe-eval"),
+        "{policy}"
+    );
+    let text = page.text();
+    assert!(
+        !text.contains("http://") && !text.contains("https://"),
+        "{text}"
+    );
+    // Without scripts the operations are there as a list.
+    assert!(text.contains("<noscript>") && text.contains("/v1/sources/{source}/load.arrow"));
+    let script = text
+        .split("src=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let plain = stranger.get(script).await;
+    assert_eq!(plain.status, 200, "{script}");
+    assert!(plain.header("cache-control").contains("immutable"));
+    assert!(plain.headers.get("content-encoding").is_none() || plain.body.len() > 3_000_000);
+    let packed = stranger.call(Method::HEAD, script);
+    let packed = packed
+        .header("accept-encoding", "br, gzip;q=0.5")
+        .send()
+        .await;
+    assert_eq!(
+        (packed.status, packed.header("content-encoding")),
+        (200, "gzip")
+    );
+    let tag = packed.header("etag").to_owned();
+    let again = stranger.call(Method::GET, script);
+    let again = again
+        .header("accept-encoding", "gzip")
+        .header("if-none-match", &tag);
+    assert_eq!(again.send().await.status, 304);
+    stranger
+        .get("/docs/scalar-0000000000000000.js")
+        .await
+        .expect_problem(404, "no_route");
+}
+
+/// Runs where a Chromium is installed; `WEIR_TEST_BROWSER` names another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_renders_the_page_without_a_network() {
+    let Some(browser) = project::browser() else {
+        weir_tests::report::note("no browser on this machine: the page of /docs was not rendered");
+        return;
+    };
+    let service = Service::start().await;
+    let profile = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+        ])
+        .args([
+            "--enable-logging=stderr",
+            "--virtual-time-budget=30000",
+            "--dump-dom",
+        ])
+        // No name resolves, so whatever is asked of elsewhere fails.
+        .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("{}/docs", service.client.base()))
+        .output()
+        .unwrap();
+    let page = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(page.contains("Register a source"), "{log}");
+    for complaint in [
+        "Content Security Policy",
+        "ERR_NAME_NOT_RESOLVED",
+        "Uncaught",
+    ] {
+        assert!(!log.contains(complaint), "{log}");
+    }
+}
