@@ -6,10 +6,10 @@
 mod auth;
 pub mod background;
 mod codes;
-mod credentials;
-mod effective;
 mod conventions;
 pub mod cors;
+mod credentials;
+mod effective;
 mod etag;
 mod examples;
 mod extract;

@@ -11,9 +11,7 @@ use weir_wire::Format;
 
 use crate::problem::Problem;
 use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
-use crate::{credentials, sources, system};
-use crate::{openapi30, pages, polish, sources, system};
-use crate::{examples, openapi30, pages, polish, sources, system};
+use crate::{credentials, examples, openapi30, pages, polish, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(

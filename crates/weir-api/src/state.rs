@@ -15,9 +15,9 @@ use weir_core::{
 use weir_engine::Engine;
 use weir_store::{SourceRow, Store};
 
+use crate::cors::Cors;
 use crate::credentials::attach::{self, Wanting};
 use crate::effective::Effective;
-use crate::cors::Cors;
 
 /// Limits that callers meet; each is answered with its own code.
 #[derive(Debug, Clone, Serialize, ToSchema)]

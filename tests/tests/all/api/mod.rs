@@ -2,9 +2,9 @@
 
 mod auth;
 mod connectors;
-mod credentials;
 mod conventions;
 mod cors;
+mod credentials;
 mod errors;
 mod idempotency;
 mod openapi;
