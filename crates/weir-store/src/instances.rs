@@ -112,6 +112,10 @@ impl Store {
             .execute(&self.pool);
         bounded(async { written.await.map(drop).map_err(failed) }).await?;
         let buried = sqlx::query(BURY).execute(&self.pool);
-        bounded(async { buried.await.map(drop).map_err(failed) }).await
+        let gone = bounded(async { buried.await.map_err(failed) }).await?;
+        if gone.rows_affected() > 0 {
+            self.lose_runs().await?;
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod instances;
 mod messages;
 mod migrate;
 pub mod partitions;
+mod runs;
 mod scopes;
 mod seal;
 mod settings;
@@ -29,6 +30,7 @@ pub use credentials::{
 pub use idempotency::{Claimed, IdempotencyClaim, KeptAnswer};
 pub use instances::{Instance, InstanceRow};
 pub use messages::{Message, Messages};
+pub use runs::{NewRun, RunEnd, RunFilter, RunRow, RunSight, RunStatus, run_id_taken};
 pub use scopes::Scopes;
 pub use seal::Seal;
 pub use sources::{LastTest, NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};

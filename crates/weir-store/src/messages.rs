@@ -42,6 +42,11 @@ pub enum Message {
         /// Which.
         id: Uuid,
     },
+    /// Somebody asked for a run to stop.
+    CancelRun {
+        /// Which.
+        id: Uuid,
+    },
     /// The line was opened, or opened again: what was told before may have been
     /// missed. Never sent by an instance.
     #[serde(skip)]

@@ -34,6 +34,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0003_credentials.sql"),
     },
     Migration {
+        version: 4,
+        name: "runs",
+        sql: include_str!("../../../migrations/0004_runs.sql"),
+    },
+    Migration {
         version: 5,
         name: "idempotency",
         sql: include_str!("../../../migrations/0005_idempotency.sql"),
