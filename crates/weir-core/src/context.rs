@@ -92,6 +92,15 @@ impl Context {
         }
     }
 
+    /// Why the call must end, as soon as it must.
+    pub async fn ended(self) -> Error {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => cancelled(),
+            () = tokio::time::sleep_until(self.deadline.instant().into()) => deadline_passed(),
+        }
+    }
+
     /// The same context with an earlier deadline, if `limit` is earlier.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {

@@ -12,6 +12,7 @@ mod respond;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
 use weir_core::task::Compute;
 use weir_core::{BatchStream, Error};
 
@@ -98,9 +99,12 @@ pub struct Rows {
 pub struct Delivery {
     /// Where decoding and encoding run.
     pub compute: Compute,
-    /// How long the headers wait for the first batch. A failure within it is
-    /// an error of its own status; after it the answer starts all the same.
+    /// How long the headers wait for the first batch; then there is an error
+    /// instead of an answer. A failure within it has its own status.
     pub first_batch_wait: Duration,
+    /// Ready with the reason when the rows must stop although nobody asks for
+    /// more of them: a caller who does not read must not keep a query running.
+    pub stop: BoxFuture<'static, Error>,
     /// Encoded bytes that may wait for the client. A larger chunk passes alone.
     pub queue_bytes: usize,
     /// Schema metadata of Arrow answers.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use weir_core::{BatchStream, Error, Result};
@@ -88,6 +89,7 @@ pub(crate) struct Producer {
     pub(crate) sender: Sender,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) problem: Problem,
+    pub(crate) stop: BoxFuture<'static, Error>,
     /// Answered with the error when it fails before headers have left.
     pub(crate) early: Option<oneshot::Sender<Error>>,
 }
@@ -150,7 +152,18 @@ impl Producer {
         self.ledger
             .bytes
             .fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        Ok(self.sender.chunk(chunk).await?)
+        let stopped = tokio::select! {
+            biased;
+            sent = self.sender.chunk(chunk.clone()) => return Ok(sent?),
+            error = &mut self.stop => error,
+        };
+        // Who waits here waits for the client. The source must not: its query
+        // ends now, and what was cut for the client still goes out before the tail.
+        self.batches = futures::stream::empty().boxed();
+        self.stop = Box::pin(futures::future::pending());
+        self.ledger.close(Some(copy(&stopped)), false);
+        self.sender.chunk(chunk).await?;
+        Err(Stop::Failed(stopped))
     }
 
     async fn fail(&mut self, error: Error) {
@@ -160,9 +173,9 @@ impl Producer {
         let problem = (self.problem)(&error);
         let mut out = Output::default();
         self.encoder.fail(&problem, &mut out);
-        let tail = self.send(&mut out).await;
+        // Told before the tail is sent, which may take as long as the client likes.
         self.ledger.close(Some(error), false);
-        if tail.is_ok() {
+        if self.send(&mut out).await.is_ok() {
             // Whoever is gone by now needs no word of it.
             let _gone = self.sender.end(Item::Failed).await;
         }
@@ -179,6 +192,11 @@ impl Producer {
         }
         unsent
     }
+}
+
+/// The half of an error that the ledger needs.
+fn copy(error: &Error) -> Error {
+    Error::new(error.kind(), error.message().to_owned()).code(error.stable_code())
 }
 
 /// What the rows of `batch` take, without what lies around a slice.

@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
-use weir_core::{Error, Result};
+use weir_core::{Error, Kind, Result};
 use weir_formats::{EncodeOptions, Format, Shape, encoder};
 
 use crate::body::{RowsBody, panicked};
@@ -19,7 +19,7 @@ use crate::queue::{Item, Receiver, queue};
 use crate::{Delivery, Rows, RowsOptions};
 
 /// Streams `rows`. Headers wait for the first batch or the end, at most
-/// [`Delivery::first_batch_wait`], so that an early failure is an error here.
+/// [`Delivery::first_batch_wait`], so that an early failure, or none at all, is an error here.
 pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Result<Response> {
     if options.format == Format::Json && options.shape == Shape::Columns {
         return Err(
@@ -47,6 +47,7 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         sender,
         ledger: Arc::clone(&ledger),
         problem: delivery.problem,
+        stop: delivery.stop,
         early: Some(early),
     };
     let task = delivery.compute.spawn(producer.run());
@@ -61,7 +62,7 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         receiver,
         task: Some(task),
         ledger,
-        first,
+        first: Some(first),
         abort: None,
         held: None,
         is_done: false,
@@ -71,22 +72,29 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
     Ok(response)
 }
 
-/// What comes first; `None` when nothing came in time.
+/// What comes first, or why nothing came.
 async fn first(
     receiver: &mut Receiver,
     mut refused: oneshot::Receiver<Error>,
     wait: std::time::Duration,
-) -> Result<Option<Item>> {
+) -> Result<Item> {
     tokio::select! {
         biased;
         Ok(error) = &mut refused => Err(error),
-        item = receiver.recv() => item.map(Some).ok_or_else(panicked),
+        item = receiver.recv() => item.ok_or_else(panicked),
         () = tokio::time::sleep(wait) => {
             refused.close();
             // The error may have been handed over at that very moment.
-            refused.try_recv().map_or(Ok(None), Err)
+            Err(refused.try_recv().unwrap_or_else(|_| nothing_came(wait)))
         }
     }
+}
+
+fn nothing_came(wait: std::time::Duration) -> Error {
+    let message = format!("the source gave no row within {} s", wait.as_secs_f32());
+    Error::new(Kind::Deadline, message)
+        .code("first_batch_timeout")
+        .hint("the query was stopped; narrow it so that rows come sooner, or raise first_batch_ms of the service")
 }
 
 /// The headers of every answer with rows.

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::get;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -83,6 +83,7 @@ fn delivery(ends: &Ends) -> Delivery {
     Delivery {
         compute: Compute::current(),
         first_batch_wait: Duration::from_secs(5),
+        stop: futures::future::pending().boxed(),
         queue_bytes: 256 << 10,
         metadata: vec![("weir.run_id".into(), "r1".into())],
         problem: Box::new(|error| serde_json::json!({ "code": error.stable_code() })),
@@ -433,10 +434,13 @@ async fn settle(made: &AtomicU64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_start_after_the_wait_even_when_none_have_come() {
+async fn without_a_row_in_time_there_is_an_error_and_no_answer() {
     let ends = Ends::default();
-    let late = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    let dropped = Arc::new(());
+    let held = Arc::clone(&dropped);
+    let late = async move {
+        let _held = held;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         Err(broken())
     };
     let rows = Rows {
@@ -447,18 +451,57 @@ async fn rows_start_after_the_wait_even_when_none_have_come() {
         first_batch_wait: Duration::from_millis(20),
         ..delivery(&ends)
     };
-    let response = respond(rows, options(Format::Arrow), patient)
+    let error = respond(rows, options(Format::Arrow), patient)
+        .await
+        .unwrap_err();
+    assert_eq!(error.stable_code(), "first_batch_timeout");
+    assert!(
+        ends.lock().is_empty(),
+        "the caller of respond has the error"
+    );
+    for _ in 0..100 {
+        if Arc::strong_count(&dropped) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the read goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_stops_when_told_although_the_client_does_not_read() {
+    let ends = Ends::default();
+    let source = Arc::new(());
+    let held = Arc::clone(&source);
+    let endless = stream::repeat_with(move || {
+        let _held = &held;
+        Ok(batch(0, 1_000))
+    });
+    let rows = Rows {
+        schema: schema(),
+        batches: endless.boxed(),
+    };
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let stop = async move {
+        let _ = told.await;
+        Error::new(weir_core::Kind::Cancelled, "the request was cancelled")
+    };
+    let watched = Delivery {
+        stop: stop.boxed(),
+        ..delivery(&ends)
+    };
+    let response = respond(rows, options(Format::Ndjson), watched)
         .await
         .unwrap();
-    assert!(
-        axum::body::to_bytes(response.into_body(), 1 << 20)
-            .await
-            .is_err()
-    );
-    assert_eq!(
-        one_end(&ends).await.error.unwrap().message(),
-        "the connection broke"
-    );
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(ends.lock().is_empty() && Arc::strong_count(&source) == 2);
+    tell.send(()).unwrap();
+    let end = one_end(&ends).await;
+    assert_eq!(end.error.unwrap().kind(), weir_core::Kind::Cancelled);
+    assert_eq!(Arc::strong_count(&source), 1, "the source is let go");
+    // And the client, once it reads, sees that it broke off.
+    let body = axum::body::to_bytes(response.into_body(), 1 << 30).await;
+    assert!(body.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
