@@ -8,6 +8,7 @@ use weir_core::Result;
 use weir_core::task::Task;
 use weir_store::{Message, Store, partitions};
 
+use crate::runs;
 use crate::state::App;
 
 /// How often partitions are looked after; they are made days ahead.
@@ -22,6 +23,8 @@ pub struct Retention {
     pub audit_days: u32,
     /// Hours of answers under idempotency keys.
     pub idempotency_hours: u32,
+    /// Days of the runs.
+    pub run_days: u32,
 }
 
 /// Makes the partitions that are due and drops those that are too old. Called
@@ -31,6 +34,7 @@ pub async fn maintain(store: &Store, retention: Retention) -> Result<()> {
     // The day on which the oldest answer that still stands was claimed stays whole.
     let days = retention.idempotency_hours.div_ceil(24) + 1;
     partitions::keep(store, "idempotency", DAYS_AHEAD, days).await?;
+    partitions::keep(store, "runs", DAYS_AHEAD, retention.run_days).await?;
     Ok(())
 }
 
@@ -57,6 +61,7 @@ async fn listen(app: App) {
     let mut messages = app.store.listen();
     while let Some(message) = messages.next().await {
         hear(&app, &message).await;
+        runs::hear(&app, &message).await;
     }
 }
 
@@ -65,6 +70,8 @@ async fn hear(app: &App, message: &Message) {
         Message::SourceChanged { id } => app.forget(*id),
         Message::CredentialChanged { id } => app.forget_credential(*id),
         Message::KeyChanged { id } => app.keys().forget(*id),
+        // Runs hear of themselves.
+        Message::CancelRun { .. } => {}
         // What was told while the line was broken was missed.
         Message::Resync => {
             app.forget_all();

@@ -34,6 +34,11 @@ pub const PAGES: &[Page] = &[
         "Check user, password, certificate and database; POST /v1/sources/{s}/test shows the step that failed.",
     ),
     page(
+        "body_too_large",
+        "The body is too large",
+        "Split what you send. GET /v1/limits lists every limit; body_bytes is this one.",
+    ),
+    page(
         "busy",
         "The service is at a limit",
         "Wait as long as Retry-After says, then send the request again.",
@@ -109,6 +114,11 @@ pub const PAGES: &[Page] = &[
         "A column has another type in one of the files; the detail names both. Set its type in the config, or read the files in several streams.",
     ),
     page(
+        "first_batch_timeout",
+        "The source gave no row in time",
+        "The query was stopped in the source. Make it give rows sooner (no order over everything, a filter, fewer columns), or raise first_batch_ms of the service.",
+    ),
+    page(
         "forbidden",
         "Your key may not do this",
         "GET /v1/whoami shows the role of your key; ask an admin for a key with a higher one.",
@@ -134,6 +144,11 @@ pub const PAGES: &[Page] = &[
         "A request with this idempotency key has not been answered yet. Send it again after Retry-After to get its answer.",
     ),
     page(
+        "instance_lost",
+        "The instance ended without a word",
+        "The run was cut off when the instance that ran it died or lost the store. Load again.",
+    ),
+    page(
         "internal",
         "Something went wrong inside weir",
         "This is a fault of ours. The log has the cause under the request id.",
@@ -152,6 +167,21 @@ pub const PAGES: &[Page] = &[
         "invalid_reference",
         "The reference is not valid",
         "A reference is written ${NAME:-default}, {{ aws_secret('id') }}, file:/path, @kind.name or credential:name#field.",
+    ),
+    page(
+        "json_too_large",
+        "The JSON body is too large",
+        "A JSON body is read whole. Send larger data in a streamed format; GET /v1/limits lists every limit.",
+    ),
+    page(
+        "load_bytes",
+        "The load has too many bytes",
+        "The service bounds the bytes of one load. Narrow it with columns, filter or limit, or load it in parts.",
+    ),
+    page(
+        "load_rows",
+        "The load has too many rows",
+        "The service bounds the rows of one load. Narrow it with filter or limit, or load it in parts.",
     ),
     page(
         "malformed",
@@ -249,6 +279,16 @@ pub const PAGES: &[Page] = &[
         "A query is exactly one statement that only reads.",
     ),
     page(
+        "run_finished",
+        "The run has ended already",
+        "There is nothing left to stop; GET /v1/runs/{run} says how it ended.",
+    ),
+    page(
+        "run_id_taken",
+        "Another run has this id",
+        "Send a new UUID in weir-run-id, or leave the header out.",
+    ),
+    page(
         "schema_mismatch",
         "The store was made by another build",
         "Use the release that the store was made with, or a newer one.",
@@ -267,6 +307,11 @@ pub const PAGES: &[Page] = &[
         "secrets_required",
         "The secrets must be given again",
         "A field that says where the connection goes changed while sealed secrets would stay. Send the secrets again in the same request.",
+    ),
+    page(
+        "service_stopped",
+        "The service stopped",
+        "The service was told to stop and the run did not end in time. Load again.",
     ),
     page(
         "set_twice",
@@ -304,6 +349,11 @@ pub const PAGES: &[Page] = &[
         "The service cannot reach its own database. Try again after Retry-After.",
     ),
     page(
+        "timeout_too_long",
+        "The timeout is too long",
+        "timeout_ms may be at most load_ms of GET /v1/limits.",
+    ),
+    page(
         "tls",
         "TLS with the source failed",
         "The detail says why: an untrusted issuer, another host name, an expired certificate.",
@@ -324,9 +374,19 @@ pub const PAGES: &[Page] = &[
         "Sorting needs more memory and disk than this service allows. Narrow the read, or sort by columns that the source can sort itself.",
     ),
     page(
+        "too_many_columns",
+        "Too many columns",
+        "Name fewer columns; GET /v1/limits lists every limit.",
+    ),
+    page(
         "too_many_files",
         "Too many files",
         "Narrow the pattern, or give a root further down, and read the files in several streams.",
+    ),
+    page(
+        "too_many_loads",
+        "Too many loads at once",
+        "Your key has as many loads running as it may. Wait as long as Retry-After says, or cancel one of them.",
     ),
     page(
         "unauthorized",

@@ -33,6 +33,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
             }
         }
         let body = whole(request.into_body(), app.limits.json_body_bytes).await?;
+        app.limits.check_depth(&body)?;
         Ok(Json(config::decode_slice(&body)?))
     }
 }
@@ -47,6 +48,7 @@ pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Error> {
                     Kind::TooLarge,
                     format!("the JSON body is larger than {limit} bytes"),
                 )
+                .code("json_too_large")
                 .hint("GET /v1/limits lists every limit")
             } else {
                 Error::new(Kind::Malformed, "the body ended before it was complete")

@@ -14,6 +14,7 @@ mod etag;
 mod examples;
 mod extract;
 mod idempotency;
+mod limits;
 pub mod openapi;
 mod openapi30;
 mod pages;
@@ -22,6 +23,7 @@ mod polish;
 mod problem;
 mod request;
 mod rows;
+pub mod runs;
 mod sources;
 pub mod state;
 mod surface;
@@ -108,6 +110,9 @@ fn guarded_routes() -> Router<App> {
         .route("/sources/{source}/test", post(sources::test::test_source))
         .route("/sources/{source}/streams", get(sources::streams::streams))
         .route("/sources/{source}/schema", get(sources::streams::schema))
+        .route("/runs", get(runs::list))
+        .route("/runs/{run}", get(runs::get))
+        .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/sources/{source}/preview", rows::preview_route(None))
         .route("/sources/{source}/load", rows::load_route(None));
     for format in rows::FORMATS.iter().copied() {

@@ -11,7 +11,7 @@ use weir_wire::Format;
 
 use crate::problem::Problem;
 use crate::rows::{DryRun, FORMATS, LoadQuery, LoadRequest, PreviewAnswer, PreviewRequest};
-use crate::{credentials, examples, openapi30, pages, polish, sources, system};
+use crate::{credentials, examples, openapi30, pages, polish, runs, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,7 @@ use crate::{credentials, examples, openapi30, pages, polish, sources, system};
         (name = "sources", description = "Registered data sources"),
         (name = "credentials", description = "Values that sources are opened with; they go in and never come out"),
         (name = "rows", description = "Streams, schemas, previews and loads"),
+        (name = "runs", description = "What was loaded, how it ended, and how to stop it"),
         (name = "connectors", description = "The systems this build can speak to"),
         (name = "system", description = "Health, limits, the caller")
     ),
@@ -34,6 +35,7 @@ use crate::{credentials, examples, openapi30, pages, polish, sources, system};
         sources::create, sources::list, sources::get, sources::update, sources::delete,
         sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
         sources::streams::streams, sources::streams::schema,
+        runs::list, runs::get, runs::cancel,
         system::connectors, system::connector, system::whoami, system::limits,
         system::healthz, system::readyz, pages::problem
     ),

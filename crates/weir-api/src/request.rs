@@ -19,6 +19,10 @@ use crate::state::App;
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
+/// The W3C trace of the request, as a request extension.
+#[derive(Debug, Clone, Copy)]
+pub struct TraceId(pub Uuid);
+
 /// The outermost layer.
 pub async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
@@ -28,6 +32,9 @@ pub async fn surround(State(app): State<App>, mut request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let origin = request.headers().get(ORIGIN).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
+    if let Ok(trace) = Uuid::try_parse(&trace.id) {
+        request.extensions_mut().insert(TraceId(trace));
+    }
     let span =
         tracing::info_span!("request", request_id = %id, trace_id = %trace.id, %method, path);
     async move {

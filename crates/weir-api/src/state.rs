@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 use weir_core::task::Compute;
 use weir_core::{
     Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo,
@@ -18,51 +16,8 @@ use weir_store::{SourceRow, Store};
 use crate::cors::Cors;
 use crate::credentials::attach::{self, Wanting};
 use crate::effective::Effective;
-
-/// Limits that callers meet; each is answered with its own code.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Limits {
-    /// Bytes of a JSON body.
-    pub json_body_bytes: usize,
-    /// Rows of a preview.
-    pub preview_rows: u64,
-    /// Bytes of a preview, counted in memory.
-    pub preview_bytes: usize,
-    /// Wall time of a preview.
-    pub preview_ms: u64,
-    /// Wall time of a load when the caller names none.
-    pub load_ms: u64,
-    /// How long headers wait for the first batch.
-    pub first_batch_ms: u64,
-    /// Wall time of a connection test.
-    pub test_ms: u64,
-    /// Wall time of one page of discovery.
-    pub discover_ms: u64,
-    /// How long pages of discovery are kept.
-    pub discovery_cache_seconds: u64,
-    /// Encoded bytes that wait for a slow client before the source is held.
-    pub queue_bytes: usize,
-    /// Items of a page at most.
-    pub page_items: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            json_body_bytes: 16 << 20,
-            preview_rows: 10_000,
-            preview_bytes: 16 << 20,
-            preview_ms: 30_000,
-            load_ms: 3_600_000,
-            first_batch_ms: 30_000,
-            test_ms: 30_000,
-            discover_ms: 60_000,
-            discovery_cache_seconds: 60,
-            queue_bytes: 8 << 20,
-            page_items: 1_000,
-        }
-    }
-}
+pub use crate::limits::Limits;
+use crate::runs::Runs;
 
 /// What the service is made of.
 pub struct Parts {
@@ -84,6 +39,8 @@ pub struct Parts {
     pub idempotency_hours: u32,
     /// The instance of the service that this is.
     pub instance_id: uuid::Uuid,
+    /// Runs keep the text of queries, not only its hash.
+    pub log_queries: bool,
     /// Fires when the service stops.
     pub shutdown: CancellationToken,
 }
@@ -97,6 +54,7 @@ pub struct Shared {
     parts: Parts,
     open: Mutex<HashMap<uuid::Uuid, Kept>>,
     pages: Mutex<HashMap<PageKey, KeptPage>>,
+    runs: Runs,
     pub(crate) keys: crate::auth::KeyCache,
 }
 
@@ -135,12 +93,18 @@ impl App {
             parts,
             open: Mutex::default(),
             pages: Mutex::default(),
+            runs: Runs::default(),
             keys: crate::auth::KeyCache::default(),
         }))
     }
 
     pub(crate) fn keys(&self) -> &crate::auth::KeyCache {
         &self.0.keys
+    }
+
+    /// The runs of this instance.
+    pub fn runs(&self) -> &Runs {
+        &self.0.runs
     }
 
     /// A context that ends after `limit` or when the service stops.

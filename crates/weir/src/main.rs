@@ -1,6 +1,7 @@
 //! The `weir` binary: settings, wiring, telemetry, shutdown.
 
 mod files;
+mod limits;
 mod serve;
 mod settings;
 mod telemetry;

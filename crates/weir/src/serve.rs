@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
-use weir_api::state::{App, Limits, Parts};
+use weir_api::state::{App, Parts};
 use weir_core::Secret;
 use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
@@ -26,6 +26,8 @@ use crate::settings::Settings;
 
 /// Connections of one instance to its store.
 const STORE_CONNECTIONS: u32 = 10;
+/// How long the ends of runs may take to be recorded when the service stops.
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Two runtimes: one serves HTTP and the store, one computes, so that decoding
 /// never delays a health check.
@@ -131,6 +133,9 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
     let listen = settings.listen()?;
     let data_dir = settings.data_dir();
     make_data_dir(&data_dir)?;
+    let limits = settings
+        .limits
+        .limits(settings.memory_bytes, settings.spill_bytes)?;
     let egress = match &settings.egress {
         Some(text) => Egress::parse(text).map_err(explained)?,
         None => Egress::default(),
@@ -150,10 +155,11 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             .store
             .register_instance(weir_api::system::VERSION, &address);
         let instance = registered.await.map_err(explained)?;
+        mark_lost(stored.store.clone(), &compute);
         let engine = Engine::new(EngineLimits {
-            memory_bytes: settings.memory_bytes.unwrap_or(512 << 20),
+            memory_bytes: limits.memory_bytes,
             spill_dir: data_dir.join("spill"),
-            spill_bytes: settings.spill_bytes.unwrap_or(10 << 30),
+            spill_bytes: limits.spill_bytes,
         })
         .map_err(explained)?;
         let connectors = weir_catalog::Options {
@@ -168,19 +174,40 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             engine,
             compute: compute.clone(),
             dialer: Arc::new(Dialer::new(egress)),
-            limits: Limits::default(),
+            limits: limits.clone(),
             cors,
             idempotency_hours: settings.idempotency_hours()?,
             instance_id: instance.id(),
+            log_queries: settings.log_queries.unwrap_or(false),
             shutdown: shutdown.clone(),
         });
         let _background = Background::start(&app, retention(settings)?);
-        accept(settings, listener, app, &data_dir, shutdown.clone()).await
+        let outcome = accept(settings, listener, app.clone(), &data_dir, shutdown.clone()).await;
+        shutdown.cancel();
+        app.runs().settle(SETTLE_LIMIT).await;
+        outcome
     }
     .await;
     shutdown.cancel();
     stored.close().await;
     outcome
+}
+
+/// Marks what instances left running that did not stop in good order.
+fn mark_lost(store: Store, compute: &Compute) {
+    let work = async move {
+        match store.lose_runs().await {
+            Ok(0) => {}
+            Ok(runs) => tracing::warn!(
+                runs,
+                "runs of instances that are gone were marked as failed"
+            ),
+            Err(error) => {
+                tracing::warn!(detail = error.log_detail(), "lost runs not marked: {error}");
+            }
+        }
+    };
+    compute.spawn(work).detach();
 }
 
 /// Opens the secrets, makes the first admin key, registers the sample.
@@ -204,6 +231,7 @@ fn retention(settings: &Settings) -> Result<Retention> {
     Ok(Retention {
         audit_days: settings.audit_retention_days.unwrap_or(400),
         idempotency_hours: settings.idempotency_hours()?,
+        run_days: settings.run_retention_days.unwrap_or(30),
     })
 }
 

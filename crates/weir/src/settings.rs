@@ -12,11 +12,13 @@ use serde::Deserialize;
 use weir_core::Secret;
 use weir_core::config::nearest;
 
+use crate::limits::LimitSettings;
+
 /// Settings as they may be given; absent ones take the default named here.
 #[derive(Debug, Default, Clone, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// A TOML file with any of these settings, named as here without the prefix [default: none]
+    /// A TOML file with any of these settings, named as here without the prefix; limits stand in a table [limits] [default: none]
     #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -68,6 +70,15 @@ pub struct Settings {
     /// How long the audit is kept, in days [default: 400]
     #[arg(long, env = "WEIR_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
     pub audit_retention_days: Option<u32>,
+    /// Keep the text of queries in runs, not only its hash; it may hold values [default: false]
+    #[arg(long, env = "WEIR_LOG_QUERIES", value_name = "BOOL")]
+    pub log_queries: Option<bool>,
+    /// How many days runs are kept [default: 30]
+    #[arg(long, env = "WEIR_RUN_RETENTION_DAYS", value_name = "DAYS")]
+    pub run_retention_days: Option<u32>,
+    /// What callers may ask for.
+    #[command(flatten, next_help_heading = "Limits")]
+    pub limits: LimitSettings,
     /// `WEIR_DATABASE_URL`: the metadata Postgres; unset, a private one is started.
     /// Secrets never come as flags: other accounts of the machine can read those.
     #[arg(skip)]
@@ -141,6 +152,9 @@ impl Settings {
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
             spill_bytes: self.spill_bytes.or(below.spill_bytes),
             audit_retention_days: self.audit_retention_days.or(below.audit_retention_days),
+            log_queries: self.log_queries.or(below.log_queries),
+            run_retention_days: self.run_retention_days.or(below.run_retention_days),
+            limits: self.limits.over(below.limits),
             database_url: self.database_url.or(below.database_url),
             master_key: self.master_key.or(below.master_key),
             admin_key: self.admin_key.or(below.admin_key),

@@ -3,30 +3,35 @@
 //! Each format has a path of its own (`load.arrow`) beside the negotiated one
 //! (`load`), because generators break on an operation with several media types.
 
+mod load;
 mod preview;
 mod request;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use futures::future::BoxFuture;
 use http::header::LINK;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::Serialize;
-use utoipa::ToSchema;
-use weir_core::{Error, Kind, PushDown, Read, Result, Target, config};
+use http::{HeaderMap, HeaderValue, Method};
+use weir_core::{Error, Kind, Read, Result, Target, config};
 use weir_engine::Answer;
 use weir_store::SourceRow;
-use weir_wire::{Delivery, Format, FormatQuery, Outcome, Rows, RowsOptions, negotiate, respond};
+use weir_wire::{Delivery, Format, FormatQuery, Outcome, RowsOptions, negotiate};
 
 use crate::auth::{Caller, Reader};
 use crate::extract::Json;
 use crate::problem::{ApiError, ApiResult, Problem};
+use crate::request::TraceId;
+use crate::runs::{Run, RunId};
 use crate::sources::find;
 use crate::state::App;
+use load::Load;
+pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
 pub use request::{LoadQuery, LoadRequest, PreviewRequest};
 
@@ -41,6 +46,7 @@ struct Call {
     query: String,
     method: Method,
     headers: HeaderMap,
+    trace_id: Option<uuid::Uuid>,
 }
 
 impl FromRequestParts<App> for Call {
@@ -58,6 +64,7 @@ impl FromRequestParts<App> for Call {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             method: parts.method.clone(),
             headers: parts.headers.clone(),
+            trace_id: parts.extensions.get().map(|TraceId(id)| *id),
         })
     }
 }
@@ -83,17 +90,18 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
     let options = format_options(format, &parts.format, &call.headers)?;
     let asked: LoadQuery = config::decode_query(&parts.rest)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
-    let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
-    let read = asked.read(parts.params)?;
+    let limit = call.app.limits.load_time(asked.timeout_ms, "?timeout_ms")?;
+    let dry_run = asked.dry_run;
+    let read = asked.read(parts.params, &call.app.limits)?;
     if call.method == Method::HEAD {
-        return Ok(head(&options));
+        return Ok(head(&options, RunId::of(&call.headers)?));
     }
     Load {
         call,
         row,
         read,
         options,
-        timeout_ms,
+        limit,
         dry_run,
     }
     .run()
@@ -110,14 +118,15 @@ async fn load_by_post(
     let _: Nothing = config::decode_query(&parts.rest)?;
     let options = format_options(format, &parts.format, &call.headers)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
-    let (dry_run, timeout_ms) = (asked.dry_run, asked.timeout_ms);
-    let read = asked.read()?;
+    let limit = call.app.limits.load_time(asked.timeout_ms, "/timeout_ms")?;
+    let dry_run = asked.dry_run;
+    let read = asked.read(&call.app.limits)?;
     Load {
         call,
         row,
         read,
         options,
-        timeout_ms,
+        limit,
         dry_run,
     }
     .run()
@@ -129,29 +138,13 @@ async fn load_by_post(
 struct Nothing {}
 
 /// What HEAD answers: the headers of a load, and no query in the source.
-fn head(options: &RowsOptions) -> Response {
+fn head(options: &RowsOptions, id: RunId) -> Response {
     // A stream, so that no length is promised: nobody knows it yet.
     let nothing = futures::stream::empty::<Result<bytes::Bytes>>();
     let mut response = Response::new(Body::from_stream(nothing));
     *response.headers_mut() = weir_wire::data_headers(options);
+    run_header(&mut response, id.id);
     response
-}
-
-/// The id of this run: the caller's, or a new one.
-fn run_id(headers: &HeaderMap) -> Result<uuid::Uuid> {
-    let Some(given) = headers.get("weir-run-id") else {
-        return Ok(uuid::Uuid::now_v7());
-    };
-    given
-        .to_str()
-        .ok()
-        .and_then(|text| uuid::Uuid::try_parse(text).ok())
-        .ok_or_else(|| {
-            Error::new(
-                weir_core::Kind::Invalid,
-                "the header weir-run-id is not a UUID",
-            )
-        })
 }
 
 /// Reads through the engine on the compute runtime, so that preparing a scan
@@ -170,75 +163,35 @@ async fn answer(
         .await?
 }
 
-/// A load, understood.
-struct Load {
-    call: Call,
-    row: SourceRow,
-    read: Read,
-    options: RowsOptions,
-    timeout_ms: Option<u64>,
-    dry_run: bool,
-}
-
-impl Load {
-    async fn run(self) -> ApiResult<Response> {
-        let app = &self.call.app;
-        let run = run_id(&self.call.headers)?;
-        let limit = self.timeout_ms.unwrap_or(app.limits.load_ms).max(1);
-        let ctx = app.context(Duration::from_millis(limit));
-        let stop = ctx.cancel.clone().drop_guard();
-        let start = Instant::now();
-        let answer = answer(app, &self.row, &self.read, &ctx).await?;
-        if self.dry_run {
-            return Ok(axum::Json(DryRun::of(&answer, &self.read)).into_response());
-        }
-        let prepared = start.elapsed();
-        let rows = Rows {
-            schema: answer.schema,
-            batches: answer.stream,
-        };
-        let mut response =
-            respond(rows, self.options, delivery(&self.call, &self.row, run)).await?;
-        // From here on the body's own drop stops the query.
-        stop.disarm();
-        data_headers(&mut response, &self.row, &self.read, run);
-        let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
-        response
-            .headers_mut()
-            .extend(timing.map(|value| (SERVER_TIMING, value)));
-        Ok(response)
-    }
-}
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-fn server_timing(prepare: Duration, first_batch: Duration) -> Option<HeaderValue> {
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    let text = format!(
-        "prepare;dur={:.1}, first_batch;dur={:.1}",
-        millis(prepare),
-        millis(first_batch)
-    );
-    HeaderValue::from_str(&text).ok()
-}
-
-fn delivery(call: &Call, row: &SourceRow, run: uuid::Uuid) -> Delivery {
+/// How rows of `run` are sent, and what is done when they have been. When
+/// `stop` is ready they break off.
+fn delivery(
+    call: &Call,
+    row: &SourceRow,
+    run: &Arc<Run>,
+    stop: BoxFuture<'static, Error>,
+) -> Delivery {
     let source = row.name.clone();
     let span = tracing::Span::current();
     let request_id = call.caller.request_id.clone();
+    let (id, run) = (run.id(), Arc::clone(run));
     let limits = &call.app.limits;
     Delivery {
         compute: call.app.compute.clone(),
         first_batch_wait: Duration::from_millis(limits.first_batch_ms),
+        stop,
         queue_bytes: limits.queue_bytes,
         metadata: vec![
-            ("weir.run_id".to_owned(), run.to_string()),
+            ("weir.run_id".to_owned(), id.to_string()),
             ("weir.source".to_owned(), row.name.clone()),
         ],
         problem: Box::new(move |error| {
             serde_json::to_value(Problem::of(error, &request_id)).unwrap_or_default()
         }),
-        on_end: Box::new(move |outcome| span.in_scope(|| log_end(&outcome, run, &source))),
+        on_end: Box::new(move |outcome| {
+            run.end(&outcome);
+            span.in_scope(|| log_end(&outcome, id, &source));
+        }),
     }
 }
 
@@ -256,11 +209,15 @@ fn log_end(outcome: &Outcome, run: uuid::Uuid, source: &str) {
     }
 }
 
-fn data_headers(response: &mut Response, row: &SourceRow, read: &Read, run: uuid::Uuid) {
-    let headers = response.headers_mut();
+fn run_header(response: &mut Response, run: uuid::Uuid) {
     if let Ok(value) = HeaderValue::from_str(&run.to_string()) {
-        headers.insert("weir-run-id", value);
+        response.headers_mut().insert("weir-run-id", value);
     }
+}
+
+fn data_headers(response: &mut Response, row: &SourceRow, read: &Read, run: uuid::Uuid) {
+    run_header(response, run);
+    let headers = response.headers_mut();
     if let Target::Stream(stream) = &read.target {
         let stream: String =
             form_urlencoded::byte_serialize(stream.to_string().as_bytes()).collect();
@@ -270,81 +227,6 @@ fn data_headers(response: &mut Response, row: &SourceRow, read: &Read, run: uuid
         );
         if let Ok(value) = HeaderValue::from_str(&link) {
             headers.insert(LINK, value);
-        }
-    }
-}
-
-/// What a load would do.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DryRun {
-    /// Columns of the answer.
-    pub columns: Vec<DryRunColumn>,
-    /// What the source itself would do.
-    pub pushed: DryRunPushed,
-    /// What the engine would do after it.
-    pub residue: Vec<String>,
-    /// The source's own estimate of rows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub estimated_rows: Option<u64>,
-    /// The source's own estimate of bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub estimated_bytes: Option<u64>,
-    /// The cost in the source's own unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub estimated_cost: Option<f64>,
-}
-
-/// A column of the answer.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DryRunColumn {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub type_: String,
-}
-
-/// What the source itself would do.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DryRunPushed {
-    /// For each part of the filter joined by `and`: `exact`, `inexact` or `no`.
-    pub filter: Vec<String>,
-    /// The order.
-    pub order_by: bool,
-    /// The limit.
-    pub limit: bool,
-    /// The choice of columns.
-    pub columns: bool,
-}
-
-impl DryRun {
-    fn of(answer: &Answer, read: &Read) -> Self {
-        let pushed = &answer.pushed;
-        let word = |push: &PushDown| match push {
-            PushDown::Exact => "exact".to_owned(),
-            PushDown::Inexact => "inexact".to_owned(),
-            PushDown::No => "no".to_owned(),
-        };
-        let columns = answer.schema.fields().iter().map(|field| DryRunColumn {
-            name: field.name().clone(),
-            type_: weir_core::types::field_type_name(field),
-        });
-        DryRun {
-            columns: columns.collect(),
-            pushed: DryRunPushed {
-                filter: pushed.filter.iter().map(word).collect(),
-                order_by: pushed.order && !read.order.is_empty(),
-                limit: pushed.limit && read.limit.is_some(),
-                columns: pushed.columns && read.columns.is_some(),
-            },
-            residue: answer
-                .residue
-                .iter()
-                .map(|part| (*part).to_owned())
-                .collect(),
-            estimated_rows: answer.estimate.and_then(|e| e.rows),
-            estimated_bytes: answer.estimate.and_then(|e| e.bytes),
-            estimated_cost: answer.estimate.and_then(|e| e.cost),
         }
     }
 }

@@ -12,9 +12,10 @@ use weir_core::{Result, config};
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::request::{PreviewRequest, split_query};
-use super::{Call, Nothing, answer, data_headers, delivery, format_options, run_id};
+use super::{Call, Nothing, answer, data_headers, delivery, format_options};
 use crate::extract::Json;
 use crate::problem::ApiResult;
+use crate::runs::{Begin, RunId, RunKind};
 use crate::sources::find;
 
 /// A few rows, as JSON. With `shape=arrays` each row is a list.
@@ -44,10 +45,20 @@ pub(super) async fn preview(
     let _: Nothing = config::decode_query(&parts.rest)?;
     let options = format_options(format, &parts.format, &call.headers)?;
     let row = find(app, &call.caller, &call.source).await?;
-    let run = run_id(&call.headers)?;
+    let id = RunId::of(&call.headers)?;
     let wanted = asked.limit;
-    let read = asked.read(app.limits.preview_rows)?;
-    let ctx = app.context(Duration::from_millis(app.limits.preview_ms));
+    let read = asked.read(&app.limits)?;
+    let begin = Begin {
+        kind: RunKind::Preview,
+        id,
+        caller: &call.caller,
+        source: &row,
+        read: &read,
+        trace_id: call.trace_id,
+    };
+    let (run, start_record) = app.begin(&begin)?;
+    start_record.before_answer().await?;
+    let ctx = run.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
     let answer = answer(app, &row, &read, &ctx).await?;
     let schema = answer.schema.clone();
@@ -71,11 +82,12 @@ pub(super) async fn preview(
         respond(
             Rows { schema, batches },
             options,
-            delivery(&call, &row, run),
+            // The rows are here: nothing is left to stop.
+            delivery(&call, &row, &run, Box::pin(futures::future::pending())),
         )
         .await?
     };
-    data_headers(&mut response, &row, &read, run);
+    data_headers(&mut response, &row, &read, run.id());
     let truncated = if taken.truncated { "true" } else { "false" };
     response
         .headers_mut()

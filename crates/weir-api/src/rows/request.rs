@@ -7,6 +7,8 @@ use weir_core::read::Params;
 use weir_core::{Error, Nulls, Order, Read, Result, StreamId, Target, Value};
 use weir_engine::{parse_condition, parse_filter};
 
+use crate::limits::Limits;
+
 /// One key of an order.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +132,8 @@ pub struct LoadQuery {
 
 impl PreviewRequest {
     /// The read, asking for one row more than wanted to know whether there are more.
-    pub fn read(self, most: u64) -> Result<Read> {
+    pub fn read(self, limits: &Limits) -> Result<Read> {
+        let most = limits.preview_rows;
         if self.limit > most {
             let message = format!(
                 "limit is {}, a preview gives at most {most} rows",
@@ -139,9 +142,9 @@ impl PreviewRequest {
             return Err(Error::invalid("/limit", message).hint("use load for more rows"));
         }
         Ok(Read {
-            target: target(self.stream, self.query, self.params, "/stream")?,
-            columns: self.columns,
-            filter: filter(self.filter)?,
+            target: target(self.stream, self.query, self.params, "/stream", limits)?,
+            columns: columns(self.columns, limits, "/columns")?,
+            filter: filter(self.filter, limits)?,
             order: self.order_by.into_iter().map(order).collect(),
             limit: Some(self.limit + 1),
             batch_rows: None,
@@ -152,7 +155,7 @@ impl PreviewRequest {
 
 impl LoadRequest {
     /// The read.
-    pub fn read(self) -> Result<Read> {
+    pub fn read(self, limits: &Limits) -> Result<Read> {
         if self.batch_rows == Some(0) {
             return Err(Error::invalid(
                 "/batch_rows",
@@ -160,9 +163,9 @@ impl LoadRequest {
             ));
         }
         Ok(Read {
-            target: target(self.stream, self.query, self.params, "/stream")?,
-            columns: self.columns,
-            filter: filter(self.filter)?,
+            target: target(self.stream, self.query, self.params, "/stream", limits)?,
+            columns: columns(self.columns, limits, "/columns")?,
+            filter: filter(self.filter, limits)?,
             order: self.order_by.into_iter().map(order).collect(),
             limit: self.limit,
             batch_rows: self.batch_rows,
@@ -173,7 +176,7 @@ impl LoadRequest {
 
 impl LoadQuery {
     /// The read; errors name query parameters.
-    pub fn read(self, params: Vec<(String, String)>) -> Result<Read> {
+    pub fn read(self, params: Vec<(String, String)>, limits: &Limits) -> Result<Read> {
         let params = (!params.is_empty()).then(|| {
             params
                 .into_iter()
@@ -181,7 +184,11 @@ impl LoadQuery {
                 .collect::<Json>()
         });
         let filter = match self.filter {
-            Some(text) => parse_condition(&text, "?filter")?.conjuncts(),
+            Some(text) => {
+                let fine = limits.check_condition_depth(&text);
+                fine.map_err(|error| error.at("?filter", "it nests too deep"))?;
+                parse_condition(&text, "?filter")?.conjuncts()
+            }
             None => Vec::new(),
         };
         if self.batch_rows == Some(0) {
@@ -191,11 +198,14 @@ impl LoadQuery {
             ));
         }
         Ok(Read {
-            target: target(self.stream, self.query, params, "?stream")
+            target: target(self.stream, self.query, params, "?stream", limits)
                 .map_err(Error::as_parameter)?,
-            columns: self
-                .columns
-                .map(|names| names.split(',').map(str::to_owned).collect()),
+            columns: columns(
+                self.columns
+                    .map(|names| names.split(',').map(str::to_owned).collect()),
+                limits,
+                "?columns",
+            )?,
             filter,
             order: self.order_by.as_deref().map(order_text).unwrap_or_default(),
             limit: self.limit,
@@ -228,7 +238,20 @@ fn order_text(text: &str) -> Vec<Order> {
         .collect()
 }
 
-fn filter(given: Option<Json>) -> Result<Vec<weir_core::Predicate>> {
+fn columns(
+    given: Option<Vec<String>>,
+    limits: &Limits,
+    pointer: &str,
+) -> Result<Option<Vec<String>>> {
+    limits.check_columns(given.as_ref().map_or(0, Vec::len), Some(pointer))?;
+    Ok(given)
+}
+
+fn filter(given: Option<Json>, limits: &Limits) -> Result<Vec<weir_core::Predicate>> {
+    if let Some(Json::String(text)) = &given {
+        let fine = limits.check_condition_depth(text);
+        fine.map_err(|error| error.at("/filter", "it nests too deep"))?;
+    }
     given.map_or(Ok(Vec::new()), |json| parse_filter(&json, "/filter"))
 }
 
@@ -237,7 +260,11 @@ fn target(
     query: Option<String>,
     params: Option<Json>,
     pointer: &str,
+    limits: &Limits,
 ) -> Result<Target> {
+    if let Some(text) = &query {
+        limits.check_statement(text)?;
+    }
     match (stream, query) {
         (Some(_), Some(_)) => Err(Error::invalid(
             "/query",
@@ -366,8 +393,18 @@ mod tests {
 
     #[test]
     fn one_of_stream_and_query() {
-        assert!(target(None, None, None, "/stream").is_err());
-        assert!(target(Some("a".into()), Some("select 1".into()), None, "/stream").is_err());
-        assert!(target(Some("a".into()), None, Some(json!([1])), "/stream").is_err());
+        let limits = Limits::default();
+        let target = |stream: Option<&str>, query: Option<&str>, params| {
+            super::target(
+                stream.map(Into::into),
+                query.map(Into::into),
+                params,
+                "/stream",
+                &limits,
+            )
+        };
+        assert!(target(None, None, None).is_err());
+        assert!(target(Some("a"), Some("select 1"), None).is_err());
+        assert!(target(Some("a"), None, Some(json!([1]))).is_err());
     }
 }

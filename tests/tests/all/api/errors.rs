@@ -50,7 +50,7 @@ async fn bodies_that_cannot_be_read_are_told_apart() {
         .body(large)
         .send()
         .await;
-    large.expect_problem(413, "too_large");
+    large.expect_problem(413, "json_too_large");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,5 +8,6 @@ mod credentials;
 mod errors;
 mod idempotency;
 mod openapi;
+mod runs;
 pub mod sources;
 mod system;

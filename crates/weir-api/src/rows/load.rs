@@ -1,0 +1,172 @@
+//! A load: all rows, streamed, recorded as a run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use utoipa::ToSchema;
+use weir_core::{PushDown, Read, Result};
+use weir_engine::Answer;
+use weir_store::SourceRow;
+use weir_wire::{Rows, RowsOptions, respond};
+
+use super::{Call, answer, data_headers, delivery};
+use crate::problem::ApiResult;
+use crate::runs::{Begin, Run, RunId, RunKind};
+
+/// A load, understood.
+pub(super) struct Load {
+    pub(super) call: Call,
+    pub(super) row: SourceRow,
+    pub(super) read: Read,
+    pub(super) options: RowsOptions,
+    /// Wall time at most.
+    pub(super) limit: Duration,
+    pub(super) dry_run: bool,
+}
+
+impl Load {
+    pub(super) async fn run(self) -> ApiResult<Response> {
+        let id = RunId::of(&self.call.headers)?;
+        if self.dry_run {
+            return Ok(self.only_say(id).await?);
+        }
+        let begin = Begin {
+            kind: RunKind::Load,
+            id,
+            caller: &self.call.caller,
+            source: &self.row,
+            read: &self.read,
+            trace_id: self.call.trace_id,
+        };
+        let (run, mut start) = self.call.app.begin(&begin)?;
+        let answered = async {
+            start.before_query().await?;
+            let response = self.stream(&run).await?;
+            start.before_answer().await?;
+            Ok(response)
+        };
+        let answered: Result<Response> = answered.await;
+        if let Err(error) = &answered {
+            run.fail(error);
+        }
+        Ok(answered?)
+    }
+
+    async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
+        let ctx = run.context(self.limit);
+        let start = Instant::now();
+        let answer = answer(&self.call.app, &self.row, &self.read, &ctx).await?;
+        let prepared = start.elapsed();
+        let rows = Rows {
+            schema: answer.schema,
+            batches: answer.stream,
+        };
+        let delivery = delivery(&self.call, &self.row, run, Box::pin(ctx.ended()));
+        let mut response = respond(rows, self.options, delivery).await?;
+        data_headers(&mut response, &self.row, &self.read, run.id());
+        let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
+        response
+            .headers_mut()
+            .extend(timing.map(|value| (SERVER_TIMING, value)));
+        Ok(response)
+    }
+
+    async fn only_say(&self, id: RunId) -> Result<Response> {
+        let ctx = self.call.app.context(self.limit);
+        let _stop = ctx.cancel.clone().drop_guard();
+        let answer = answer(&self.call.app, &self.row, &self.read, &ctx).await?;
+        let mut response = axum::Json(DryRun::of(&answer, &self.read)).into_response();
+        super::run_header(&mut response, id.id);
+        Ok(response)
+    }
+}
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+fn server_timing(prepare: Duration, first_batch: Duration) -> Option<HeaderValue> {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let text = format!(
+        "prepare;dur={:.1}, first_batch;dur={:.1}",
+        millis(prepare),
+        millis(first_batch)
+    );
+    HeaderValue::from_str(&text).ok()
+}
+
+/// What a load would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DryRun {
+    /// Columns of the answer.
+    pub columns: Vec<DryRunColumn>,
+    /// What the source itself would do.
+    pub pushed: DryRunPushed,
+    /// What the engine would do after it.
+    pub residue: Vec<String>,
+    /// The source's own estimate of rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_rows: Option<u64>,
+    /// The source's own estimate of bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_bytes: Option<u64>,
+    /// The cost in the source's own unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_cost: Option<f64>,
+}
+
+/// A column of the answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DryRunColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_: String,
+}
+
+/// What the source itself would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DryRunPushed {
+    /// For each part of the filter joined by `and`: `exact`, `inexact` or `no`.
+    pub filter: Vec<String>,
+    /// The order.
+    pub order_by: bool,
+    /// The limit.
+    pub limit: bool,
+    /// The choice of columns.
+    pub columns: bool,
+}
+
+impl DryRun {
+    fn of(answer: &Answer, read: &Read) -> Self {
+        let pushed = &answer.pushed;
+        let word = |push: &PushDown| match push {
+            PushDown::Exact => "exact".to_owned(),
+            PushDown::Inexact => "inexact".to_owned(),
+            PushDown::No => "no".to_owned(),
+        };
+        let columns = answer.schema.fields().iter().map(|field| DryRunColumn {
+            name: field.name().clone(),
+            type_: weir_core::types::field_type_name(field),
+        });
+        DryRun {
+            columns: columns.collect(),
+            pushed: DryRunPushed {
+                filter: pushed.filter.iter().map(word).collect(),
+                order_by: pushed.order && !read.order.is_empty(),
+                limit: pushed.limit && read.limit.is_some(),
+                columns: pushed.columns && read.columns.is_some(),
+            },
+            residue: answer
+                .residue
+                .iter()
+                .map(|part| (*part).to_owned())
+                .collect(),
+            estimated_rows: answer.estimate.and_then(|e| e.rows),
+            estimated_bytes: answer.estimate.and_then(|e| e.bytes),
+            estimated_cost: answer.estimate.and_then(|e| e.cost),
+        }
+    }
+}

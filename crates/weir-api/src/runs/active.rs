@@ -1,0 +1,464 @@
+//! Runs of this instance: which there are, who may stop them, and the task
+//! that writes the start and the end of each.
+//!
+//! The start is written while the source already works, and awaited before
+//! headers leave; so a load costs no round trip more, and none is unrecorded.
+//! The end is written by the task alone, whoever has gone by then.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, SubsecRound, Utc};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+use weir_core::{Context, Deadline, Error, Kind, Read, Result, Target};
+use weir_store::{NewRun, RunEnd, RunRow, RunStatus, SourceRow, Store, run_id_taken};
+use weir_wire::Outcome;
+
+use crate::auth::Caller;
+use crate::state::App;
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// All rows of something; recorded.
+    Load,
+    /// A few rows; not recorded.
+    Preview,
+}
+
+impl RunKind {
+    fn name(self) -> &'static str {
+        match self {
+            RunKind::Load => "load",
+            RunKind::Preview => "preview",
+        }
+    }
+
+    fn is_recorded(self) -> bool {
+        match self {
+            RunKind::Load => true,
+            RunKind::Preview => false,
+        }
+    }
+}
+
+/// The id of a run, and whether it may be that of another one.
+#[derive(Debug, Clone, Copy)]
+pub struct RunId {
+    /// The id.
+    pub id: Uuid,
+    /// The caller chose it.
+    pub chosen: bool,
+}
+
+impl RunId {
+    /// The caller's own in the header `weir-run-id`, or a new one.
+    pub fn of(headers: &http::HeaderMap) -> Result<Self> {
+        let Some(given) = headers.get("weir-run-id") else {
+            return Ok(RunId {
+                id: Uuid::now_v7(),
+                chosen: false,
+            });
+        };
+        let id = given
+            .to_str()
+            .ok()
+            .and_then(|text| Uuid::try_parse(text).ok())
+            .ok_or_else(|| Error::new(Kind::Invalid, "the header weir-run-id is not a UUID"))?;
+        Ok(RunId { id, chosen: true })
+    }
+}
+
+/// A run to begin.
+pub struct Begin<'a> {
+    /// What it does.
+    pub kind: RunKind,
+    /// Its id.
+    pub id: RunId,
+    /// Whose it is.
+    pub caller: &'a Caller,
+    /// What it reads.
+    pub source: &'a SourceRow,
+    /// And how.
+    pub read: &'a Read,
+    /// The trace of the request.
+    pub trace_id: Option<Uuid>,
+}
+
+/// The runs of this instance that have not ended, or whose end is not written yet.
+#[derive(Default)]
+pub struct Runs {
+    active: Mutex<HashMap<Uuid, Active>>,
+    writers: TaskTracker,
+}
+
+struct Active {
+    row: RunRow,
+    labels: BTreeMap<String, String>,
+    cancel: CancellationToken,
+    asked: Arc<AtomicBool>,
+}
+
+impl Active {
+    fn is_running(&self) -> bool {
+        self.row.status == RunStatus::Running.name()
+    }
+}
+
+impl Runs {
+    /// The run with this id, with the labels of its source.
+    pub fn find(&self, id: Uuid) -> Option<(RunRow, BTreeMap<String, String>)> {
+        let active = self.active.lock();
+        let found = active.get(&id)?;
+        Some((found.row.clone(), found.labels.clone()))
+    }
+
+    /// Stops a run of this instance; false when it is none.
+    pub fn cancel(&self, id: Uuid) -> bool {
+        let active = self.active.lock();
+        let Some(run) = active.get(&id).filter(|run| run.is_running()) else {
+            return false;
+        };
+        run.asked.store(true, Ordering::SeqCst);
+        run.cancel.cancel();
+        true
+    }
+
+    /// Ids of all that run.
+    pub fn ids(&self) -> Vec<Uuid> {
+        let active = self.active.lock();
+        let running = active.iter().filter(|(_, run)| run.is_running());
+        running.map(|(id, _)| *id).collect()
+    }
+
+    /// Waits until the ends of all runs are written, a bounded time.
+    pub async fn settle(&self, limit: Duration) {
+        self.writers.close();
+        if tokio::time::timeout(limit, self.writers.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every end of a run could be recorded before the service stopped");
+        }
+    }
+
+    fn add(&self, id: Uuid, run: Active, most: usize) -> Result<()> {
+        let mut active = self.active.lock();
+        if active.contains_key(&id) {
+            return Err(run_id_taken());
+        }
+        let is_load = |run: &Active| run.row.kind == RunKind::Load.name();
+        let same = |other: &&Active| {
+            is_load(other) && other.is_running() && other.row.key_id == run.row.key_id
+        };
+        if is_load(&run) && active.values().filter(same).count() >= most {
+            return Err(too_many(most));
+        }
+        active.insert(id, run);
+        Ok(())
+    }
+
+    fn mark(&self, id: Uuid, end: &RunEnd) {
+        if let Some(run) = self.active.lock().get_mut(&id) {
+            end.status.name().clone_into(&mut run.row.status);
+            run.row.finished_at = Some(end.finished_at);
+            run.row.rows = i64::try_from(end.rows).ok();
+            run.row.bytes = i64::try_from(end.bytes).ok();
+            (run.row.error_code, run.row.error_message) = end.error.clone().unzip();
+            run.row.report.clone_from(&end.report);
+        }
+    }
+
+    fn remove(&self, id: Uuid) {
+        self.active.lock().remove(&id);
+    }
+}
+
+fn too_many(most: usize) -> Error {
+    Error::new(
+        Kind::Busy,
+        format!("your key has {most} loads running, which is its limit"),
+    )
+    .code("too_many_loads")
+    .hint("wait for one of them to end, or cancel it with POST /v1/runs/{run}/cancel")
+    .retry_after(Duration::from_secs(1))
+}
+
+/// One run. Dropped without an end it counts as given up by its caller.
+pub struct Run {
+    id: Uuid,
+    app: App,
+    cancel: CancellationToken,
+    asked: Arc<AtomicBool>,
+    is_over: AtomicBool,
+    ended: Mutex<Option<oneshot::Sender<RunEnd>>>,
+}
+
+/// The start of a run on its way into the store.
+#[must_use]
+pub struct Start {
+    chosen: bool,
+    written: Option<oneshot::Receiver<Result<()>>>,
+}
+
+impl Start {
+    /// Waits only where the id may be taken: then nothing may start before.
+    pub async fn before_query(&mut self) -> Result<()> {
+        if self.chosen {
+            self.wait().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until the start is recorded; without a record there is no answer.
+    pub async fn before_answer(mut self) -> Result<()> {
+        self.wait().await
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        match self.written.take() {
+            None => Ok(()),
+            Some(written) => written
+                .await
+                .map_err(|_| Error::internal("the writer of a run ended without a word"))?,
+        }
+    }
+}
+
+impl App {
+    /// Begins a run. Refused when its id is taken or the key has too many.
+    pub fn begin(&self, begin: &Begin<'_>) -> Result<(Arc<Run>, Start)> {
+        let new = new_run(self, begin);
+        let RunId { id, chosen } = begin.id;
+        let (cancel, asked) = (self.shutdown.child_token(), Arc::default());
+        let active = Active {
+            row: shown(&new),
+            labels: begin.source.labels.clone(),
+            cancel: cancel.clone(),
+            asked: Arc::clone(&asked),
+        };
+        self.runs().add(id, active, self.limits.loads_per_key)?;
+        let is_recorded = begin.kind.is_recorded();
+        let (ended, end) = oneshot::channel();
+        let run = Arc::new(Run {
+            id,
+            app: self.clone(),
+            cancel,
+            asked,
+            is_over: AtomicBool::new(false),
+            ended: Mutex::new(is_recorded.then_some(ended)),
+        });
+        let mut start = Start {
+            chosen,
+            written: None,
+        };
+        if is_recorded || chosen {
+            let (started, written) = oneshot::channel();
+            start.written = Some(written);
+            let token = self.runs().writers.token();
+            let app = self.clone();
+            let work = async move {
+                match is_recorded {
+                    true => write(&app, new, chosen, started, end).await,
+                    false => drop(started.send(check(&app.store, id).await)),
+                }
+                drop(token);
+            };
+            self.compute.spawn(work).detach();
+        }
+        Ok((run, start))
+    }
+}
+
+async fn check(store: &Store, id: Uuid) -> Result<()> {
+    if store.is_run(id).await? {
+        return Err(run_id_taken());
+    }
+    Ok(())
+}
+
+/// Writes the start, waits for the end and writes that.
+async fn write(
+    app: &App,
+    new: NewRun,
+    chosen: bool,
+    started: oneshot::Sender<Result<()>>,
+    end: oneshot::Receiver<RunEnd>,
+) {
+    let (id, started_at) = (new.id, new.started_at);
+    let outcome = match chosen {
+        true => app.store.start_chosen_run(new).await,
+        false => app.store.start_run(&new).await,
+    };
+    let is_recorded = outcome.is_ok();
+    // Whoever is gone by now has dropped the run, which is an end like any other.
+    let _ = started.send(outcome);
+    if is_recorded && let Ok(end) = end.await {
+        write_end(&app.store, id, started_at, &end).await;
+    }
+    app.runs().remove(id);
+}
+
+/// How often the end of a run is tried again: about ten minutes in all.
+const END_ATTEMPTS: u32 = 65;
+
+async fn write_end(store: &Store, id: Uuid, started_at: DateTime<Utc>, end: &RunEnd) {
+    let mut pause = Duration::from_millis(100);
+    for _ in 0..END_ATTEMPTS {
+        match store.end_run(id, started_at, end).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(run = %id, detail = error.log_detail(), "the end of a run is not recorded yet: {error}");
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+    tracing::error!(run = %id, "the end of a run was never recorded");
+}
+
+impl Run {
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// What its work runs in: it ends when the run is cancelled.
+    pub fn context(&self, limit: Duration) -> Context {
+        Context {
+            deadline: Deadline::after(limit),
+            cancel: self.cancel.clone(),
+            dialer: Arc::clone(&self.app.dialer),
+            compute: self.app.compute.clone(),
+        }
+    }
+
+    /// It is over, in the way that the answer ended.
+    pub fn end(&self, outcome: &Outcome) {
+        let (status, error) = self.verdict(outcome.error.as_ref(), outcome.cancelled);
+        self.finish(status, error, outcome.rows, outcome.bytes);
+    }
+
+    /// It is over before the first byte.
+    pub fn fail(&self, error: &Error) {
+        let (status, error) = self.verdict(Some(error), false);
+        self.finish(status, error, 0, 0);
+    }
+
+    fn verdict(&self, error: Option<&Error>, left: bool) -> (RunStatus, Option<(String, String)>) {
+        let said = |code: &str, text: &str| Some((code.to_owned(), text.to_owned()));
+        let was_asked = self.asked.load(Ordering::SeqCst);
+        match error {
+            None if !left => (RunStatus::Succeeded, None),
+            Some(error) if error.kind() != Kind::Cancelled => {
+                let error = said(error.stable_code(), error.message());
+                (RunStatus::Failed, error)
+            }
+            _ if was_asked => {
+                let error = said("cancelled", "it was stopped by POST /v1/runs/{run}/cancel");
+                (RunStatus::Cancelled, error)
+            }
+            Some(_) if self.app.shutdown.is_cancelled() => {
+                let error = said("service_stopped", "the service stopped while it ran");
+                (RunStatus::Failed, error)
+            }
+            _ => (
+                RunStatus::Cancelled,
+                said("cancelled", "the caller went away"),
+            ),
+        }
+    }
+
+    fn finish(&self, status: RunStatus, error: Option<(String, String)>, rows: u64, bytes: u64) {
+        if self.is_over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let end = RunEnd {
+            status,
+            finished_at: now(),
+            rows,
+            bytes,
+            error,
+            report: None,
+        };
+        match self.ended.lock().take() {
+            Some(ended) => {
+                self.app.runs().mark(self.id, &end);
+                // Fails when the start could not be recorded; then there is no row to end.
+                let _ = ended.send(end);
+            }
+            None => self.app.runs().remove(self.id),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let (status, error) = self.verdict(None, true);
+        self.finish(status, error, 0, 0);
+    }
+}
+
+/// The store keeps microseconds, and finds a run by this time.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+fn new_run(app: &App, begin: &Begin<'_>) -> NewRun {
+    let (stream, text) = match &begin.read.target {
+        Target::Stream(stream) => (Some(stream.to_string()), None),
+        Target::Query { text, .. } => (None, Some(text)),
+    };
+    NewRun {
+        id: begin.id.id,
+        started_at: now(),
+        kind: begin.kind.name(),
+        instance_id: app.instance_id,
+        key_id: Some(begin.caller.key_id),
+        source_id: Some(begin.source.id),
+        source_name: Some(begin.source.name.clone()),
+        trace_id: begin.trace_id,
+        stream,
+        columns: begin.read.columns.clone(),
+        query_hash: text.map(|text| hash(text)),
+        query: text.filter(|_| app.log_queries).cloned(),
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+fn shown(new: &NewRun) -> RunRow {
+    RunRow {
+        id: new.id,
+        started_at: new.started_at,
+        finished_at: None,
+        rows: None,
+        bytes: None,
+        instance_id: new.instance_id,
+        key_id: new.key_id,
+        source_id: new.source_id,
+        trace_id: new.trace_id,
+        kind: new.kind.to_owned(),
+        status: RunStatus::Running.name().to_owned(),
+        source_name: new.source_name.clone(),
+        stream: new.stream.clone(),
+        columns: new.columns.clone(),
+        query_hash: new.query_hash.map(|hash| hash.to_vec()),
+        query: new.query.clone(),
+        error_code: None,
+        error_message: None,
+        report: None,
+    }
+}
