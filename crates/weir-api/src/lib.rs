@@ -39,6 +39,7 @@ use weir_core::Error;
 
 pub use auth::{Role, hash_key};
 use problem::ApiError;
+pub use sources::{doctor, file as sources_file};
 use state::App;
 
 /// All routes with their layers.

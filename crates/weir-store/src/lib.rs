@@ -9,6 +9,7 @@ pub mod embedded;
 mod failure;
 mod idempotency;
 mod instances;
+mod managed;
 mod messages;
 mod migrate;
 pub mod partitions;
@@ -29,6 +30,7 @@ pub use credentials::{
 };
 pub use idempotency::{Claimed, IdempotencyClaim, KeptAnswer};
 pub use instances::{Instance, InstanceRow};
+pub use managed::Turn;
 pub use messages::{Message, Messages};
 pub use runs::{NewRun, RunEnd, RunFilter, RunRow, RunSight, RunStatus, run_id_taken};
 pub use scopes::Scopes;

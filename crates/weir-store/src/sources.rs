@@ -325,6 +325,19 @@ impl Store {
         bounded(async { kept.execute(&self.pool).await.map(drop).map_err(failed) }).await
     }
 
+    /// Keeps how the last tests of several sources went.
+    pub async fn record_tests(&self, tests: &[(Uuid, LastTest)]) -> Result<()> {
+        let ids: Vec<Uuid> = tests.iter().map(|(id, _)| *id).collect();
+        let kept: Vec<Json<&LastTest>> = tests.iter().map(|(_, test)| Json(test)).collect();
+        let written = sqlx::query(
+            "update sources s set last_test = t.test from unnest($1::uuid[], $2::jsonb[]) as t (id, test) \
+             where s.id = t.id",
+        )
+        .bind(ids)
+        .bind(kept);
+        bounded(async { written.execute(&self.pool).await.map(drop).map_err(failed) }).await
+    }
+
     /// The ring, where there is something to seal.
     fn ring_for(&self, secrets: &[(String, Secret)]) -> Result<Option<Arc<KeyRing>>> {
         if secrets.is_empty() {

@@ -1,9 +1,11 @@
 //! The `weir` binary: settings, wiring, telemetry, shutdown.
 
+mod doctor;
 mod files;
 mod limits;
 mod serve;
 mod settings;
+mod sources_file;
 mod telemetry;
 
 use anyhow::{Context, Result};
@@ -25,6 +27,8 @@ enum Command {
     Serve(Settings),
     /// Bring the store's schema up to date and exit
     Migrate(Settings),
+    /// Look at the configuration, the store and every source, and say what is wrong
+    Doctor(Settings),
     /// Print the OpenAPI document
     Openapi {
         /// Version of OpenAPI: 3.1 is the reference, 3.0 is for tools that cannot read it
@@ -39,7 +43,9 @@ fn main() -> std::process::ExitCode {
     // With two providers compiled in, rustls refuses to guess.
     weir_net::install_crypto();
     match run(Cli::parse()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(true) => std::process::ExitCode::SUCCESS,
+        // What is wrong was said already.
+        Ok(false) => std::process::ExitCode::FAILURE,
         Err(error) => {
             eprintln!("weir: {error:#}");
             std::process::ExitCode::FAILURE
@@ -47,7 +53,8 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+/// Runs a command; says whether all is well.
+fn run(cli: Cli) -> Result<bool> {
     let command = match cli.command {
         Some(command) => command,
         None => Command::Serve(settings::bare()?),
@@ -63,6 +70,7 @@ fn run(cli: Cli) -> Result<()> {
             telemetry::install(&settings)?;
             serve::migrate(&settings)
         }
+        Command::Doctor(settings) => return doctor::examine_all(settings.complete()),
         Command::Openapi { openapi_version } => print(match openapi_version.as_str() {
             "3.0" => weir_api::openapi::text_3_0(),
             _ => weir_api::openapi::text(),
@@ -75,7 +83,8 @@ fn run(cli: Cli) -> Result<()> {
                 .collect();
             print(&format!("{}\n", serde_json::to_string_pretty(&all)?))
         }
-    }
+    }?;
+    Ok(true)
 }
 
 /// Prints to standard output; a reader that went away is not a failure.

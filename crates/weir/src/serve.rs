@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
-use weir_api::state::{App, Parts};
+use weir_api::state::{App, Limits, Parts};
 use weir_core::Secret;
 use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
@@ -23,6 +23,7 @@ use weir_vault::KeyRing;
 
 use crate::files::{make_data_dir, write_private};
 use crate::settings::Settings;
+use crate::sources_file;
 
 /// Connections of one instance to its store.
 const STORE_CONNECTIONS: u32 = 10;
@@ -31,7 +32,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Two runtimes: one serves HTTP and the store, one computes, so that decoding
 /// never delays a health check.
-fn runtimes() -> Result<(Runtime, Runtime)> {
+pub fn runtimes() -> Result<(Runtime, Runtime)> {
     let make = |name: &str| {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(
@@ -68,13 +69,27 @@ pub fn migrate(settings: &Settings) -> Result<()> {
 }
 
 /// The store, and the private Postgres below it if there is one.
-struct Stored {
-    store: Store,
+pub struct Stored {
+    /// The store.
+    pub store: Store,
     embedded: Option<EmbeddedPostgres>,
 }
 
 impl Stored {
+    /// Connects and brings the schema up to date.
     async fn open(settings: &Settings, compute: Compute) -> Result<Self> {
+        let stored = Stored::connect(settings, compute).await?;
+        match stored.store.migrate().await {
+            Ok(()) => Ok(stored),
+            Err(error) => {
+                stored.close().await;
+                Err(explained(error))
+            }
+        }
+    }
+
+    /// Connects, and leaves the schema as it is.
+    pub async fn connect(settings: &Settings, compute: Compute) -> Result<Self> {
         let (url, embedded) = match &settings.database_url {
             Some(url) => (url.clone(), None),
             None => {
@@ -93,12 +108,7 @@ impl Stored {
             max_connections: STORE_CONNECTIONS,
             compute,
         };
-        let opened = async {
-            let store = Store::connect(options).await?;
-            store.migrate().await?;
-            Ok::<_, weir_core::Error>(store)
-        };
-        match opened.await {
+        match Store::connect(options).await {
             Ok(store) => Ok(Stored { store, embedded }),
             Err(error) => {
                 if let Some(server) = embedded {
@@ -109,7 +119,8 @@ impl Stored {
         }
     }
 
-    async fn close(self) {
+    /// Closes what was opened.
+    pub async fn close(self) {
         self.store.close().await;
         if let Some(server) = self.embedded {
             server.stop().await;
@@ -118,7 +129,7 @@ impl Stored {
 }
 
 /// An error with its hint and its internal half, for the operator's eyes.
-fn explained(error: weir_core::Error) -> anyhow::Error {
+pub fn explained(error: weir_core::Error) -> anyhow::Error {
     let mut text = error.message().to_owned();
     if let Some(detail) = error.log_detail() {
         text.push_str(&format!(" ({detail})"));
@@ -133,15 +144,10 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
     let listen = settings.listen()?;
     let data_dir = settings.data_dir();
     make_data_dir(&data_dir)?;
-    let limits = settings
-        .limits
-        .limits(settings.memory_bytes, settings.spill_bytes)?;
-    let egress = match &settings.egress {
-        Some(text) => Egress::parse(text).map_err(explained)?,
-        None => Egress::default(),
-    };
-    let cors = Cors::parse(settings.cors_origins.as_deref().unwrap_or_default());
-    let cors = cors.map_err(explained)?;
+    // Wrong settings are told before anything starts.
+    limits(settings)?;
+    egress(settings)?;
+    cors(settings)?;
     // Taken before the store opens, so that a port in use is told at once.
     let listener = TcpListener::bind(listen)
         .await
@@ -156,31 +162,14 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             .register_instance(weir_api::system::VERSION, &address);
         let instance = registered.await.map_err(explained)?;
         mark_lost(stored.store.clone(), &compute);
-        let engine = Engine::new(EngineLimits {
-            memory_bytes: limits.memory_bytes,
-            spill_dir: data_dir.join("spill"),
-            spill_bytes: limits.spill_bytes,
-        })
-        .map_err(explained)?;
-        let connectors = weir_catalog::Options {
-            files: weir_catalog::FileRules {
-                roots: settings.file_roots()?,
-                hard_links: settings.file_hard_links.unwrap_or(false),
-            },
-        };
-        let app = App::new(Parts {
-            store: stored.store.clone(),
-            registry: weir_catalog::registry(connectors),
-            engine,
-            compute: compute.clone(),
-            dialer: Arc::new(Dialer::new(egress)),
-            limits: limits.clone(),
-            cors,
-            idempotency_hours: settings.idempotency_hours()?,
-            instance_id: instance.id(),
-            log_queries: settings.log_queries.unwrap_or(false),
-            shutdown: shutdown.clone(),
-        });
+        let app = app(
+            settings,
+            &stored.store,
+            instance.id(),
+            compute.clone(),
+            shutdown.clone(),
+        )?;
+        sources_file::apply(settings, &app).await?;
         let _background = Background::start(&app, retention(settings)?);
         let outcome = accept(settings, listener, app.clone(), &data_dir, shutdown.clone()).await;
         shutdown.cancel();
@@ -210,6 +199,59 @@ fn mark_lost(store: Store, compute: &Compute) {
     compute.spawn(work).detach();
 }
 
+/// What the routes stand on.
+pub fn app(
+    settings: &Settings,
+    store: &Store,
+    instance_id: uuid::Uuid,
+    compute: Compute,
+    shutdown: CancellationToken,
+) -> Result<App> {
+    let limits = limits(settings)?;
+    let engine = Engine::new(EngineLimits {
+        memory_bytes: limits.memory_bytes,
+        spill_dir: settings.data_dir().join("spill"),
+        spill_bytes: limits.spill_bytes,
+    })
+    .map_err(explained)?;
+    let connectors = weir_catalog::Options {
+        files: weir_catalog::FileRules {
+            roots: settings.file_roots()?,
+            hard_links: settings.file_hard_links.unwrap_or(false),
+        },
+    };
+    Ok(App::new(Parts {
+        store: store.clone(),
+        registry: weir_catalog::registry(connectors),
+        engine,
+        compute,
+        dialer: Arc::new(Dialer::new(egress(settings)?)),
+        limits,
+        cors: cors(settings)?,
+        idempotency_hours: settings.idempotency_hours()?,
+        instance_id,
+        log_queries: settings.log_queries.unwrap_or(false),
+        shutdown,
+    }))
+}
+
+fn limits(settings: &Settings) -> Result<Limits> {
+    settings
+        .limits
+        .limits(settings.memory_bytes, settings.spill_bytes)
+}
+
+fn egress(settings: &Settings) -> Result<Egress> {
+    match &settings.egress {
+        Some(text) => Egress::parse(text).map_err(explained),
+        None => Ok(Egress::default()),
+    }
+}
+
+fn cors(settings: &Settings) -> Result<Cors> {
+    Cors::parse(settings.cors_origins.as_deref().unwrap_or_default()).map_err(explained)
+}
+
 /// Opens the secrets, makes the first admin key, registers the sample.
 async fn prepare(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
     background::maintain(store, retention(settings)?)
@@ -235,11 +277,23 @@ fn retention(settings: &Settings) -> Result<Retention> {
     })
 }
 
-async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
-    let path = data_dir.join("master.key");
+/// Opens the secrets with the keys at hand, and makes none.
+pub async fn unlock_known(settings: &Settings, store: &Store) -> Result<()> {
+    let ring = given_ring(settings, &settings.data_dir().join("master.key"))?;
+    let none = || {
+        Err(weir_core::Error::new(
+            weir_core::Kind::Sealed,
+            "there is no master key",
+        ))
+    };
+    store.unlock(ring, none).await.map(drop).map_err(explained)
+}
+
+/// The master keys of the settings, or of the file in the data folder.
+fn given_ring(settings: &Settings, path: &Path) -> Result<Option<KeyRing>> {
     let given = match settings.master_key()? {
         Some(text) => Some(text),
-        None => match std::fs::read_to_string(&path) {
+        None => match std::fs::read_to_string(path) {
             Ok(text) => Some(Secret::new(text.trim())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -247,10 +301,15 @@ async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<(
             }
         },
     };
-    let ring = given
+    given
         .map(|text| KeyRing::parse(&text))
         .transpose()
-        .map_err(explained)?;
+        .map_err(explained)
+}
+
+async fn unlock(settings: &Settings, store: &Store, data_dir: &Path) -> Result<()> {
+    let path = data_dir.join("master.key");
+    let ring = given_ring(settings, &path)?;
     let file = path.clone();
     let generate = move || {
         let ring = KeyRing::generate();

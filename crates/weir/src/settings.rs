@@ -49,6 +49,9 @@ pub struct Settings {
     /// How long an Idempotency-Key stands for one request, in hours, 1 to 720 [default: 24]
     #[arg(long, env = "WEIR_IDEMPOTENCY_HOURS", value_name = "HOURS")]
     pub idempotency_hours: Option<u32>,
+    /// Sources and credentials as a .toml or .json file, applied at start [default: none]
+    #[arg(long, env = "WEIR_SOURCES_FILE", value_name = "FILE")]
+    pub sources_file: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,weir_store=debug [default: info]
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -145,6 +148,7 @@ impl Settings {
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
             idempotency_hours: self.idempotency_hours.or(below.idempotency_hours),
             cors_origins: self.cors_origins.or(below.cors_origins),
+            sources_file: self.sources_file.or(below.sources_file),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
             drain_delay: self.drain_delay.or(below.drain_delay),

@@ -1,6 +1,7 @@
 //! `/v1/sources`: register, list, read, change, remove.
 
 pub mod doctor;
+pub mod file;
 mod model;
 mod save;
 pub mod streams;

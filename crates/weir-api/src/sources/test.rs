@@ -149,7 +149,8 @@ pub async fn before_saving(
     Err(told)
 }
 
-fn last_test(result: &TestResult) -> LastTest {
+/// What is kept of a test.
+pub fn last_test(result: &TestResult) -> LastTest {
     LastTest {
         ok: result.ok,
         at: chrono::Utc::now(),
@@ -157,7 +158,8 @@ fn last_test(result: &TestResult) -> LastTest {
     }
 }
 
-async fn run(
+/// Opens a source and walks the steps of its test.
+pub async fn run(
     app: &App,
     open: impl AsyncFnOnce(&weir_core::Context) -> Result<OpenSource>,
 ) -> (TestResult, Result<()>) {
@@ -198,18 +200,29 @@ pub async fn test_source(
 /// Tests a stored source and keeps how it went.
 pub async fn run_stored(app: &App, row: &SourceRow) -> Result<TestResult> {
     let (result, outcome) = run(app, async |ctx| app.open(row, ctx).await).await;
-    if let Err(error) = &outcome
-        && error.kind() == Kind::Sealed
-    {
-        return Err(sealed());
-    }
+    refuse_store(&outcome)?;
     app.store.record_test(row.id, last_test(&result)).await?;
     Ok(result)
 }
 
-fn sealed() -> Error {
-    Error::new(Kind::Sealed, "the secrets of this source are sealed")
-        .hint("start the service with the master key its store was made with")
+/// A store that is sealed or away says nothing about a source.
+pub fn refuse_store(outcome: &Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.kind() == Kind::NotReady => {
+            let mut told =
+                Error::new(Kind::NotReady, error.message().to_owned()).code(error.stable_code());
+            if let Some(after) = error.retry_after_hint() {
+                told = told.retry_after(after);
+            }
+            Err(told)
+        }
+        Err(error) if error.kind() == Kind::Sealed => Err(Error::new(
+            Kind::Sealed,
+            "the secrets of this source are sealed",
+        )
+        .hint("start the service with the master key its store was made with")),
+        _ => Ok(()),
+    }
 }
 
 /// Test a config before it is saved

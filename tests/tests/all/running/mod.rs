@@ -1,9 +1,11 @@
 //! The process: how it starts, stops, and survives.
 
 mod crash;
+mod doctor;
 mod embedded;
 mod first_start;
 mod instances;
 mod secrets;
 mod settings;
+mod sources_file;
 mod stop;
