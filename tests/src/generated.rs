@@ -1,6 +1,7 @@
 //! The committed files that are made from the code, so that they can be
 //! written (`make openapi`) and checked (a test) by one function.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub fn files() -> Vec<(PathBuf, String)> {
             PathBuf::from("openapi/weir-3.0.json"),
             project::printed("openapi --openapi-version 3.0"),
         ),
+        (PathBuf::from("openapi/operations.txt"), operations()),
         (PathBuf::from("docs/CONNECTORS.md"), catalogue(connectors)),
     ];
     for connector in connectors {
@@ -32,6 +34,25 @@ pub fn files() -> Vec<(PathBuf, String)> {
         ));
     }
     files
+}
+
+/// Every operation id that there ever was, so that none is renamed or lost
+/// unnoticed: what stands there stays, and what is new comes on top.
+fn operations() -> String {
+    let document: Value = serde_json::from_str(&project::printed("openapi")).unwrap();
+    let frozen = std::fs::read_to_string(project::root().join("openapi/operations.txt"));
+    let mut lines: BTreeSet<String> = frozen
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            lines.insert(format!("{id} {method} {path}"));
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 fn catalogue(connectors: &[Value]) -> String {

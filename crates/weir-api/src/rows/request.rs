@@ -48,12 +48,12 @@ pub struct PreviewRequest {
     /// One statement that only reads, in the source's dialect. This or `stream`.
     pub query: Option<String>,
     /// Bound parameters of `query`: a list by position, or an object by name.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub params: Option<Json>,
     /// Columns to give, in this order.
     pub columns: Option<Vec<String>>,
     /// Condition text, or a predicate tree.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub filter: Option<Json>,
     /// Most significant key first.
     #[serde(default)]
@@ -77,12 +77,12 @@ pub struct LoadRequest {
     /// One statement that only reads, in the source's dialect. This or `stream`.
     pub query: Option<String>,
     /// Bound parameters of `query`: a list by position, or an object by name.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub params: Option<Json>,
     /// Columns to give, in this order.
     pub columns: Option<Vec<String>>,
     /// Condition text, or a predicate tree.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub filter: Option<Json>,
     /// Most significant key first.
     #[serde(default)]

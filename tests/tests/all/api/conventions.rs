@@ -22,7 +22,7 @@ fn operations() -> Vec<Operation> {
                 .replace("{source}", "sample")
                 .replace("{kind}", "sample")
                 .replace("{code}", "not_found");
-            let path = path.split('{').next().unwrap().to_owned() + tail(&path);
+            let path = filled(&path);
             all.push(Operation {
                 id: about["operationId"].as_str().unwrap().to_owned(),
                 method: method.to_uppercase().parse().unwrap(),
@@ -35,12 +35,15 @@ fn operations() -> Vec<Operation> {
     all
 }
 
-/// Other placeholders become the id of nothing.
-fn tail(path: &str) -> &str {
-    match path.split_once('{') {
-        Some((_, rest)) => rest.split_once('}').map_or("", |(_, after)| after),
-        None => "",
-    }
+/// Other placeholders become the name of nothing.
+fn filled(path: &str) -> String {
+    let segments = path
+        .split('/')
+        .map(|segment| match segment.starts_with('{') {
+            true => "no-such-thing",
+            false => segment,
+        });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 fn is_open(operation: &Operation) -> bool {

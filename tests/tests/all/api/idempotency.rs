@@ -72,23 +72,35 @@ async fn instances_share_what_was_answered_and_of_many_one_runs() {
     let master = std::fs::read_to_string(one.options().data().join("master.key")).unwrap();
     let two = two.env("WEIR_MASTER_KEY", master.trim()).start().await;
     let body = source(&unique("shared"));
-    let calls = (0..16).map(|n| {
+    let calls = (0..12).map(|n| {
         let client = if n % 2 == 0 { &one.client } else { &two.client };
         create(client, "shared", &body)
     });
-    let answers = futures::future::join_all(calls).await;
-    let mut ids = std::collections::BTreeSet::new();
     let mut fresh = 0;
-    for answer in &answers {
-        if answer.status == 409 {
-            answer.expect_problem(409, "in_flight");
-            assert!(!answer.header("retry-after").is_empty());
-            continue;
+    for answer in futures::future::join_all(calls).await {
+        match answer.status {
+            201 => fresh += usize::from(answer.headers.get("idempotency-replayed").is_none()),
+            // A busy machine may keep a store's connection waiting too long.
+            503 => drop(answer.expect_problem(503, "store_unavailable")),
+            _ => {
+                answer.expect_problem(409, "in_flight");
+                assert!(!answer.header("retry-after").is_empty());
+            }
         }
-        ids.insert(answer.expect_status(201)["id"].to_string());
+    }
+    assert!(fresh <= 1, "{fresh} of them ran");
+    let mut ids = std::collections::BTreeSet::new();
+    for client in [&one.client, &two.client, &one.client] {
+        let answered = async || {
+            let answer = create(client, "shared", &body).await;
+            (answer.status == 201).then_some(answer)
+        };
+        let limit = Duration::from_secs(20);
+        let answer = eventually(limit, answered).await.expect("it is answered");
+        ids.insert(answer.json()["id"].to_string());
         fresh += usize::from(answer.headers.get("idempotency-replayed").is_none());
     }
-    assert_eq!((ids.len(), fresh), (1, 1), "{answers:?}");
+    assert_eq!((ids.len(), fresh), (1, 1), "{ids:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! What the house rules ask of the repository itself.
 
+mod conventions;
 mod dependencies;
 mod files;
 mod generated;
