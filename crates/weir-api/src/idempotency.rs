@@ -239,8 +239,8 @@ impl Keyed {
         let again = !shown_once && body.len() <= KEPT_BYTES;
         KeptAnswer {
             status: status.as_u16(),
+            made: if again { None } else { id_of(&headers, body) },
             headers,
-            made: if again { None } else { id_in(body) },
             body: again.then(|| body.to_vec()),
         }
     }
@@ -304,14 +304,20 @@ fn already_created(id: Option<&str>) -> Error {
         .hint("its answer is not shown twice; rotate the key if the first answer is lost")
 }
 
-fn id_in(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Made {
-        id: String,
-    }
-    serde_json::from_slice::<Made>(body)
-        .ok()
-        .map(|made| made.id)
+/// Id of what was made: the last part of its `Location`, or of the one thing
+/// that the body shows.
+fn id_of(headers: &BTreeMap<String, String>, body: &[u8]) -> Option<String> {
+    let located = headers.get(LOCATION.as_str());
+    let last = located.and_then(|path| path.rsplit('/').next());
+    last.map(str::to_owned).or_else(|| {
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let inner = body
+            .as_object()?
+            .values()
+            .filter_map(|value| value.get("id"));
+        let id = body.get("id").or_else(|| inner.into_iter().next())?;
+        id.as_str().map(str::to_owned)
+    })
 }
 
 /// Whether the same request would be answered the same again. What says
@@ -393,6 +399,17 @@ mod tests {
         twice.append(IDEMPOTENCY_KEY, HeaderValue::from_static("a"));
         assert!(key_of(&twice).is_err());
         assert!(key_of(&HeaderMap::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_made_is_named_by_its_id() {
+        let none = BTreeMap::new();
+        let located = [("location".to_owned(), "/v1/api-keys/7".to_owned())].into();
+        assert_eq!(id_of(&located, b"{}").as_deref(), Some("7"));
+        assert_eq!(id_of(&none, br#"{"id": "8"}"#).as_deref(), Some("8"));
+        let shown = br#"{"key": "weir_x", "api_key": {"id": "9"}}"#;
+        assert_eq!(id_of(&none, shown).as_deref(), Some("9"));
+        assert_eq!(id_of(&none, br#"{"key": "weir_x"}"#), None);
     }
 
     #[test]

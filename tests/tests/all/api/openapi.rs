@@ -91,7 +91,8 @@ fn names_are_alike_everywhere() {
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
             assert!(snake(field), "{name}.{field}");
-            if field.ends_with("_at") {
+            // `failed_at` names a step.
+            if field.ends_with("_at") && field != "failed_at" {
                 assert_eq!(property["format"], "date-time", "{name}.{field}");
             }
             for vague in ["timeout", "duration", "elapsed", "size"] {
