@@ -371,7 +371,7 @@ pub const PAGES: &[Page] = &[
     page(
         "too_large_to_compute",
         "Too large to compute",
-        "Sorting needs more memory and disk than this service allows. Narrow the read, or sort by columns that the source can sort itself.",
+        "Sorting, or what the input unpacks to, needs more memory and disk than this service allows. Narrow the read, sort by columns that the source can sort itself, or send the input in parts.",
     ),
     page(
         "too_many_columns",
@@ -417,6 +417,11 @@ pub const PAGES: &[Page] = &[
         "unknown_field",
         "Unknown field",
         "The detail names the nearest known field; the hint lists all of them.",
+    ),
+    page(
+        "unknown_type",
+        "No such type",
+        "The hint lists the types that can be asked for.",
     ),
     page(
         "unrepresentable",

@@ -224,6 +224,23 @@ impl Error {
         self
     }
 
+    /// The same error as another kind: whoever handed the bytes over is to blame
+    /// for what is wrong with them.
+    #[must_use]
+    pub fn as_kind(mut self, kind: Kind) -> Self {
+        let code = self.stable_code();
+        self.0.kind = kind;
+        self.0.code = Some(code);
+        self
+    }
+
+    /// Puts `prefix` before the message.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        self.0.message = format!("{prefix}{}", self.0.message).into();
+        self
+    }
+
     /// Says what the caller should check next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {

@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+
+use crate::error::{Error, Result};
 
 /// Field metadata key naming the type in the source.
 pub const NATIVE_TYPE: &str = "weir.native_type";
@@ -107,71 +109,6 @@ pub fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// A nullable field of a type by its name in the vocabulary; `timestamp` alone
-/// is `timestamp(us)`. Lists and structs have no form to be asked for.
-pub fn field_of_type(name: &str, type_name: &str) -> Option<Field> {
-    let text = type_name.trim();
-    if text == "json" {
-        let json = [(EXTENSION_NAME.to_owned(), JSON_EXTENSION.to_owned())];
-        return Some(Field::new(name, DataType::Utf8, true).with_metadata(json.into()));
-    }
-    scalar_type(text).map(|data_type| Field::new(name, data_type, true))
-}
-
-fn scalar_type(text: &str) -> Option<DataType> {
-    Some(match text {
-        "bool" => DataType::Boolean,
-        "int8" => DataType::Int8,
-        "int16" => DataType::Int16,
-        "int32" => DataType::Int32,
-        "int64" => DataType::Int64,
-        "uint8" => DataType::UInt8,
-        "uint16" => DataType::UInt16,
-        "uint32" => DataType::UInt32,
-        "uint64" => DataType::UInt64,
-        "float32" => DataType::Float32,
-        "float64" => DataType::Float64,
-        "string" => DataType::Utf8,
-        "binary" => DataType::Binary,
-        "date" => DataType::Date32,
-        "time" => DataType::Time64(TimeUnit::Microsecond),
-        "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
-        _ => return parametric_type(text),
-    })
-}
-
-fn parametric_type(text: &str) -> Option<DataType> {
-    let (name, rest) = text.split_once('(')?;
-    let inner = rest.strip_suffix(')')?;
-    let (first, second) = match inner.split_once(',') {
-        Some((first, second)) => (first.trim(), Some(second.trim())),
-        None => (inner.trim(), None),
-    };
-    match name.trim() {
-        "decimal" => {
-            let precision: u8 = first.parse().ok()?;
-            let scale: i8 = second.unwrap_or("0").parse().ok()?;
-            let fits = u8::try_from(scale).is_ok_and(|scale| scale <= precision);
-            match precision {
-                1..=38 if fits => Some(DataType::Decimal128(precision, scale)),
-                39..=76 if fits => Some(DataType::Decimal256(precision, scale)),
-                _ => None,
-            }
-        }
-        "timestamp" => {
-            let unit = match first {
-                "s" => TimeUnit::Second,
-                "ms" => TimeUnit::Millisecond,
-                "us" => TimeUnit::Microsecond,
-                "ns" => TimeUnit::Nanosecond,
-                _ => return None,
-            };
-            Some(DataType::Timestamp(unit, second.map(Into::into)))
-        }
-        _ => None,
-    }
-}
-
 fn unit_name(unit: &TimeUnit) -> &'static str {
     match unit {
         TimeUnit::Second => "s",
@@ -181,9 +118,143 @@ fn unit_name(unit: &TimeUnit) -> &'static str {
     }
 }
 
+/// A nullable field of a type by its name in the vocabulary; `timestamp` alone
+/// is `timestamp(us)`.
+pub fn field_of_type(name: &str, type_name: &str) -> Option<Field> {
+    let mut rest = type_name.trim();
+    parse(name, &mut rest, 0).filter(|_| rest.is_empty())
+}
+
+/// As [`field_of_type`]; the error says what can be asked for.
+pub fn parse_field(name: &str, text: &str) -> Result<Field> {
+    field_of_type(name, text).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        Error::invalid("", format!("`{shown}` is no type"))
+            .code("unknown_type")
+            .hint(format!("types are {VOCABULARY}"))
+    })
+}
+
+const VOCABULARY: &str = "bool, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), \
+    string, binary, date, time, timestamp, timestamp(unit[, zone]), duration, interval, list<t>, \
+    struct<name: t, …>, json";
+
+/// Types nest no deeper.
+const MAX_DEPTH: usize = 32;
+
+/// Takes one type off the front of `rest`.
+fn parse(name: &str, rest: &mut &str, depth: usize) -> Option<Field> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphanumeric())
+        .unwrap_or(rest.len());
+    let word;
+    (word, *rest) = rest.split_at(end);
+    let data_type = match word {
+        "bool" => DataType::Boolean,
+        "int8" => DataType::Int8,
+        "int16" => DataType::Int16,
+        "int32" => DataType::Int32,
+        "int64" => DataType::Int64,
+        "uint8" => DataType::UInt8,
+        "uint16" => DataType::UInt16,
+        "uint32" => DataType::UInt32,
+        "uint64" => DataType::UInt64,
+        "float16" => DataType::Float16,
+        "float32" => DataType::Float32,
+        "float64" => DataType::Float64,
+        "decimal" => parse_decimal(parenthesized(rest)?)?,
+        "string" => DataType::Utf8,
+        "binary" => DataType::Binary,
+        "date" => DataType::Date32,
+        "time" => DataType::Time64(TimeUnit::Microsecond),
+        "timestamp" => parse_timestamp(parenthesized(rest).unwrap_or("us"))?,
+        "duration" => DataType::Duration(TimeUnit::Microsecond),
+        "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
+        "json" => {
+            let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), JSON_EXTENSION.to_owned())]);
+            return Some(Field::new(name, DataType::Utf8, true).with_metadata(metadata));
+        }
+        "list" => {
+            *rest = rest.strip_prefix('<')?.trim_start();
+            let item = parse("item", rest, depth + 1)?;
+            *rest = rest.trim_start().strip_prefix('>')?;
+            DataType::List(item.into())
+        }
+        "struct" => DataType::Struct(parse_fields(rest, depth)?.into()),
+        _ => return None,
+    };
+    Some(Field::new(name, data_type, true))
+}
+
+/// `<name: type, …>`
+fn parse_fields(rest: &mut &str, depth: usize) -> Option<Vec<Field>> {
+    *rest = rest.strip_prefix('<')?.trim_start();
+    let mut fields: Vec<Field> = Vec::new();
+    loop {
+        let (name, after) = rest.split_once(':')?;
+        *rest = after.trim_start();
+        let field = parse(name.trim(), rest, depth + 1)?;
+        if field.name().is_empty() || fields.iter().any(|known| known.name() == field.name()) {
+            return None;
+        }
+        fields.push(field);
+        *rest = rest.trim_start();
+        if let Some(after) = rest.strip_prefix('>') {
+            *rest = after;
+            return Some(fields);
+        }
+        *rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+/// What stands between the parentheses at the front of `rest`, if they do.
+fn parenthesized<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let (inner, after) = rest.strip_prefix('(')?.split_once(')')?;
+    *rest = after;
+    Some(inner)
+}
+
+fn parse_decimal(inner: &str) -> Option<DataType> {
+    let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
+    let (precision, scale): (u8, i8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+    if i16::from(scale).unsigned_abs() > u16::from(precision) {
+        return None;
+    }
+    match precision {
+        1..=38 => Some(DataType::Decimal128(precision, scale)),
+        39..=76 => Some(DataType::Decimal256(precision, scale)),
+        _ => None,
+    }
+}
+
+fn parse_timestamp(inner: &str) -> Option<DataType> {
+    let (unit, zone) = match inner.split_once(',') {
+        Some((unit, zone)) => (unit, Some(zone.trim())),
+        None => (inner, None),
+    };
+    let unit = match unit.trim() {
+        "s" => TimeUnit::Second,
+        "ms" => TimeUnit::Millisecond,
+        "us" => TimeUnit::Microsecond,
+        "ns" => TimeUnit::Nanosecond,
+        _ => return None,
+    };
+    let is_name = |zone: &&str| {
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || b"/_+-:".contains(&b);
+        (1..=64).contains(&zone.len()) && zone.bytes().all(is_part)
+    };
+    if zone.is_some_and(|zone| !is_name(&zone)) {
+        return None;
+    }
+    Some(DataType::Timestamp(unit, zone.map(Into::into)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{field_of_type, field_type_name, unique_names};
+    use super::{field_of_type, field_type_name, parse_field, unique_names};
 
     #[test]
     fn types_read_back_by_their_names() {
@@ -222,6 +293,40 @@ mod tests {
             "decimal(1,2",
         ] {
             assert_eq!(field_of_type("a", bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn types_are_read_as_they_are_shown() {
+        for text in [
+            "bool",
+            "uint64",
+            "decimal(38,-2)",
+            "decimal(76,10)",
+            "timestamp(ns, Europe/Berlin)",
+            "timestamp(s)",
+            "list<struct<a: int8, b c: list<json>>>",
+            "interval",
+        ] {
+            assert_eq!(field_type_name(&parse_field("x", text).unwrap()), text);
+        }
+        let shown = |text| field_type_name(&parse_field("x", text).unwrap());
+        assert_eq!(shown("timestamp"), "timestamp(us)");
+        assert_eq!(shown("timestamp(us,UTC)"), "timestamp(us, UTC)");
+        assert_eq!(shown("decimal(5)"), "decimal(5,0)");
+        let deep = format!("{}int8{}", "list<".repeat(40), ">".repeat(40));
+        for bad in [
+            "",
+            "int",
+            "int64x",
+            "decimal(77,1)",
+            "decimal",
+            "list<>",
+            "struct<a int8>",
+            "struct<>",
+            &deep,
+        ] {
+            assert!(parse_field("x", bad).is_err(), "{bad}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bytes ↔ batches. A format is one file here, one row in [`Format`] and one
 //! arm in [`encoder`]; nothing else in Weir knows how rows look as bytes.
 
+mod csv;
 pub mod decode;
 pub mod excel;
 pub mod ipc;
@@ -11,10 +12,12 @@ mod plain;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use weir_core::Result;
 pub use weir_core::types::unique_names;
-use weir_core::{Error, Result};
 
+pub use csv::CsvOut;
 pub use output::Output;
+pub use parquet::ParquetCodec;
 
 /// A format rows can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,7 +87,13 @@ const ROWS: [Row; 5] = [
 
 impl Format {
     /// Every format, the preferred one first.
-    pub const ALL: [Format; 3] = [Format::Json, Format::Ndjson, Format::Arrow];
+    pub const ALL: [Format; 5] = [
+        Format::Json,
+        Format::Ndjson,
+        Format::Arrow,
+        Format::Csv,
+        Format::Parquet,
+    ];
 
     fn row(self) -> &'static Row {
         let index = ROWS.iter().position(|row| row.format == self).unwrap_or(0);
@@ -176,7 +185,11 @@ pub struct EncodeOptions {
     pub arrow_compression: Option<ArrowCodec>,
     /// Keep view, dictionary and run-end types of Arrow as they are.
     pub arrow_modern: bool,
-    /// Schema metadata of Arrow streams.
+    /// The dialect of CSV.
+    pub csv: CsvOut,
+    /// Compression of Parquet's pages.
+    pub parquet_compression: ParquetCodec,
+    /// Schema metadata of Arrow streams and Parquet files.
     pub metadata: Vec<(String, String)>,
 }
 
@@ -206,9 +219,7 @@ pub fn encoder(
         Format::Json => Box::new(json::JsonEncoder::new(schema, options)),
         Format::Ndjson => Box::new(json::NdjsonEncoder::new(schema, options)),
         Format::Arrow => Box::new(ipc::IpcEncoder::new(schema, options)?),
-        Format::Csv | Format::Parquet => {
-            let name = format.suffix();
-            return Err(Error::unsupported(format!("{name} cannot be written yet")));
-        }
+        Format::Csv => Box::new(csv::CsvEncoder::new(schema, options)),
+        Format::Parquet => Box::new(parquet::ParquetEncoder::new(schema, options)?),
     })
 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod compress;
+mod download;
 mod envelope;
 mod negotiate;
 mod produce;
@@ -19,10 +20,10 @@ use weir_core::{BatchStream, Error};
 pub use envelope::{Envelope, preview_envelope};
 pub use negotiate::{FormatQuery, negotiate};
 pub use respond::{data_headers, respond};
-pub use weir_formats::{ArrowCodec, Format, Shape, unique_names};
+pub use weir_formats::{ArrowCodec, CsvOut, Format, ParquetCodec, Shape, unique_names};
 
 /// How rows leave, as negotiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowsOptions {
     /// The format.
     pub format: Format,
@@ -36,8 +37,14 @@ pub struct RowsOptions {
     pub arrow_compression: Option<ArrowCodec>,
     /// Keep view and dictionary types of Arrow as they are.
     pub arrow_modern: bool,
-    /// Compression of the whole body.
+    /// The dialect of CSV.
+    pub csv: CsvOut,
+    /// Compression of Parquet's pages.
+    pub parquet_compression: ParquetCodec,
+    /// Compression of the whole body; never of Parquet.
     pub content_encoding: Option<ContentEncoding>,
+    /// The name a browser saves the answer under.
+    pub download: Option<String>,
 }
 
 impl RowsOptions {
@@ -50,7 +57,10 @@ impl RowsOptions {
             end_marker: false,
             arrow_compression: None,
             arrow_modern: false,
+            csv: CsvOut::default(),
+            parquet_compression: ParquetCodec::default(),
             content_encoding: None,
+            download: None,
         }
     }
 
@@ -63,6 +73,8 @@ impl RowsOptions {
             (Format::Arrow, Some(ArrowCodec::Zstd)) => {
                 "application/vnd.apache.arrow.stream; codecs=zstd"
             }
+            // Without it, clients take text for Latin-1.
+            (Format::Csv, _) => "text/csv; charset=utf-8",
             (format, _) => format.media_type(),
         }
     }

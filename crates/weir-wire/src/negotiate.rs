@@ -6,15 +6,16 @@ use serde::Deserialize;
 use weir_core::config::nearest;
 use weir_core::{Error, Kind, Result};
 
-use crate::{ArrowCodec, ContentEncoding, Format, RowsOptions, Shape};
+use crate::download::file_name;
+use crate::{ArrowCodec, ContentEncoding, CsvOut, Format, ParquetCodec, RowsOptions, Shape};
 
 /// The query parameters that say how rows leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FormatQuery {
-    /// `json`, `ndjson` or `arrow`.
+    /// `json`, `ndjson`, `arrow`, `csv` or `parquet`.
     pub format: Option<String>,
-    /// `none`, `lz4` or `zstd`: buffers inside an Arrow stream.
+    /// Inside an Arrow stream `none`, `lz4` or `zstd`; in Parquet `snappy`, too.
     pub compression: Option<String>,
     /// `objects`, `arrays`, and in previews `columns`.
     pub shape: Option<String>,
@@ -24,6 +25,30 @@ pub struct FormatQuery {
     pub end_marker: Option<bool>,
     /// `plain` or `modern`.
     pub arrow_types: Option<String>,
+    /// Between the fields of CSV: one character, or `tab`.
+    pub delimiter: Option<String>,
+    /// CSV starts with a byte order mark.
+    pub bom: Option<bool>,
+    /// Formulas in CSV are made text.
+    pub excel_safe: Option<bool>,
+    /// The name a browser saves the answer under.
+    pub download: Option<String>,
+}
+
+impl FormatQuery {
+    /// Names of all parameters.
+    pub const NAMES: &[&str] = &[
+        "format",
+        "compression",
+        "shape",
+        "js_safe",
+        "end_marker",
+        "arrow_types",
+        "delimiter",
+        "bom",
+        "excel_safe",
+        "download",
+    ];
 }
 
 /// Settles how rows leave. `suffix` is the format the path names.
@@ -42,21 +67,27 @@ pub fn negotiate(
         (None, None) => by_accept(&accept)?,
     };
     let codec = arrow_codec(format, query, &accept)?;
-    let options = RowsOptions {
+    // Who speaks of Arrow's own compression wants no other around it, and
+    // Parquet is compressed inside.
+    let is_packed = codec.is_some() || format == Format::Parquet;
+    let download = query.download.as_deref();
+    Ok(RowsOptions {
         format,
         shape: shape(format, query)?,
-        js_safe: query.js_safe.unwrap_or(false),
-        end_marker: end_marker(format, query)?,
+        js_safe: flag(
+            query.js_safe,
+            "js_safe",
+            format,
+            &[Format::Json, Format::Ndjson],
+        )?,
+        end_marker: flag(query.end_marker, "end_marker", format, &[Format::Ndjson])?,
         arrow_compression: codec.unwrap_or(None),
-        arrow_modern: arrow_modern(query)?,
-        // Who speaks of Arrow's own compression wants no other around it.
-        content_encoding: if codec.is_some() {
-            None
-        } else {
-            content_encoding(headers)?
-        },
-    };
-    Ok(options)
+        arrow_modern: arrow_modern(format, query)?,
+        csv: csv(format, query)?,
+        parquet_compression: parquet_codec(format, query)?,
+        content_encoding: content_encoding(headers, is_packed)?,
+        download: download.map(|name| file_name(name, format)).transpose()?,
+    })
 }
 
 fn one_of<T: Copy>(parameter: &str, given: &str, known: &[(&str, T)]) -> Result<T> {
@@ -72,15 +103,43 @@ fn one_of<T: Copy>(parameter: &str, given: &str, known: &[(&str, T)]) -> Result<
         .hint(format!("it takes one of: {}", names.join(", "))))
 }
 
-fn only_for(parameter: &str, format: Format) -> Error {
-    let message = format!(
-        "`{parameter}` goes with the format {} only",
-        format.suffix()
-    );
-    Error::invalid(format!("?{parameter}"), message).hint(format!(
-        "leave it out, or ask for format={}",
-        format.suffix()
-    ))
+fn only_for(parameter: &str, formats: &[Format]) -> Error {
+    let names: Vec<&str> = formats.iter().map(|format| format.suffix()).collect();
+    let names = names.join(" or ");
+    let message = format!("`{parameter}` goes with the format {names} only");
+    Error::invalid(format!("?{parameter}"), message)
+        .hint(format!("leave it out, or ask for format={names}"))
+}
+
+/// A flag that only some formats have.
+fn flag(given: Option<bool>, name: &str, format: Format, of: &[Format]) -> Result<bool> {
+    let wanted = given.unwrap_or(false);
+    if wanted && !of.contains(&format) {
+        return Err(only_for(name, of));
+    }
+    Ok(wanted)
+}
+
+fn csv(format: Format, query: &FormatQuery) -> Result<CsvOut> {
+    let mut options = CsvOut::default();
+    options.bom = flag(query.bom, "bom", format, &[Format::Csv])?;
+    options.excel_safe = flag(query.excel_safe, "excel_safe", format, &[Format::Csv])?;
+    let Some(given) = &query.delimiter else {
+        return Ok(options);
+    };
+    if format != Format::Csv {
+        return Err(only_for("delimiter", &[Format::Csv]));
+    }
+    let byte = match given.as_bytes() {
+        b"tab" => Some(b'\t'),
+        [byte] => Some(*byte),
+        _ => None,
+    };
+    byte.and_then(|byte| options.with_delimiter(byte))
+        .ok_or_else(|| {
+            Error::invalid("?delimiter", "`delimiter` is one character, or `tab`")
+                .hint("such as , ; | or tab; nothing that may stand inside a number or a date")
+        })
 }
 
 fn shape(format: Format, query: &FormatQuery) -> Result<Shape> {
@@ -94,23 +153,28 @@ fn shape(format: Format, query: &FormatQuery) -> Result<Shape> {
         None => Shape::Objects,
     };
     if shape != Shape::Objects && format != Format::Json {
-        return Err(only_for("shape", Format::Json));
+        return Err(only_for("shape", &[Format::Json]));
     }
     Ok(shape)
 }
 
-fn end_marker(format: Format, query: &FormatQuery) -> Result<bool> {
-    let wanted = query.end_marker.unwrap_or(false);
-    if wanted && format != Format::Ndjson {
-        return Err(only_for("end_marker", Format::Ndjson));
-    }
-    Ok(wanted)
+fn arrow_modern(format: Format, query: &FormatQuery) -> Result<bool> {
+    let known = [("plain", false), ("modern", true)];
+    let given = query.arrow_types.as_deref();
+    let wanted = given.map(|given| one_of("arrow_types", given, &known));
+    flag(wanted.transpose()?, "arrow_types", format, &[Format::Arrow])
 }
 
-fn arrow_modern(query: &FormatQuery) -> Result<bool> {
-    match &query.arrow_types {
-        Some(given) => one_of("arrow_types", given, &[("plain", false), ("modern", true)]),
-        None => Ok(false),
+fn parquet_codec(format: Format, query: &FormatQuery) -> Result<ParquetCodec> {
+    let known = [
+        ("none", ParquetCodec::None),
+        ("snappy", ParquetCodec::Snappy),
+        ("zstd", ParquetCodec::Zstd),
+        ("lz4", ParquetCodec::Lz4),
+    ];
+    match &query.compression {
+        Some(given) if format == Format::Parquet => one_of("compression", given, &known),
+        _ => Ok(ParquetCodec::default()),
     }
 }
 
@@ -120,6 +184,9 @@ fn arrow_codec(
     query: &FormatQuery,
     accept: &[Range],
 ) -> Result<Option<Option<ArrowCodec>>> {
+    if format == Format::Parquet {
+        return Ok(None);
+    }
     let known = [
         ("none", None),
         ("lz4", Some(ArrowCodec::Lz4)),
@@ -132,7 +199,7 @@ fn arrow_codec(
     let asked = asked.transpose()?;
     if format != Format::Arrow {
         return match asked.flatten() {
-            Some(_) => Err(only_for("compression", Format::Arrow)),
+            Some(_) => Err(only_for("compression", &[Format::Arrow, Format::Parquet])),
             None => Ok(None),
         };
     }
@@ -224,10 +291,16 @@ fn quality(text: &str) -> u16 {
 
 /// How closely a range names a format: 3 by name, 1 by `*/*`.
 fn closeness(range: &Range, format: Format) -> u8 {
+    let family = format.media_type().split('/').next();
     match range.name.as_str() {
         name if format.is_named(name) => 3,
-        "application/*" => 2,
         "*/*" | "*" => 1,
+        name if name
+            .strip_suffix("/*")
+            .is_some_and(|name| Some(name) == family) =>
+        {
+            2
+        }
         _ => 0,
     }
 }
@@ -268,7 +341,8 @@ fn not_acceptable() -> Error {
     ))
 }
 
-fn content_encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>> {
+/// `is_packed`: the body is compressed inside, or was asked not to be.
+fn content_encoding(headers: &HeaderMap, is_packed: bool) -> Result<Option<ContentEncoding>> {
     let accepted = ranges(headers, &ACCEPT_ENCODING);
     let quality_of = |name: &str| {
         accepted
@@ -284,16 +358,25 @@ fn content_encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>> {
         .into_iter()
         .rev()
         .filter_map(|coding| Some((quality_of(coding.name()).filter(|q| *q > 0)?, coding)))
-        .max_by_key(|(q, _)| *q);
-    match (best, identity) {
-        (Some((q, _)), Some(plain)) if plain > q => Ok(None),
-        (Some((_, coding)), _) => Ok(Some(coding)),
-        (None, Some(0)) if any.is_some_and(|q| q > 0) => Ok(Some(ContentEncoding::Gzip)),
-        (None, Some(0)) => Err(Error::new(
+        .max_by_key(|(q, _)| *q)
+        .filter(|_| !is_packed);
+    let refused = || {
+        Error::new(
             Kind::NotAcceptable,
             "none of the accepted encodings can be given",
         )
-        .hint("accept one of the encodings zstd, gzip, identity")),
+        .hint(if is_packed {
+            "this format is compressed inside; accept the encoding identity"
+        } else {
+            "accept one of the encodings zstd, gzip, identity"
+        })
+    };
+    match (best, identity) {
+        (_, Some(0)) if is_packed => Err(refused()),
+        (Some((q, _)), Some(plain)) if plain > q => Ok(None),
+        (Some((_, coding)), _) => Ok(Some(coding)),
+        (None, Some(0)) if any.is_some_and(|q| q > 0) => Ok(Some(ContentEncoding::Gzip)),
+        (None, Some(0)) => Err(refused()),
         (None, _) => Ok(None),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
@@ -33,6 +34,8 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         end_marker: options.end_marker,
         arrow_compression: options.arrow_compression,
         arrow_modern: options.arrow_modern,
+        csv: options.csv,
+        parquet_compression: options.parquet_compression,
         metadata: delivery.metadata,
     };
     let encoder = encoder(options.format, &rows.schema, &encode)?;
@@ -109,6 +112,10 @@ pub fn data_headers(options: &RowsOptions) -> HeaderMap {
     headers.insert(X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
     if let Some(encoding) = options.content_encoding {
         headers.insert(CONTENT_ENCODING, fixed(encoding.name()));
+    }
+    let disposition = options.download.as_deref();
+    if let Some(value) = disposition.and_then(|name| crate::download::disposition(name).ok()) {
+        headers.insert(CONTENT_DISPOSITION, value);
     }
     headers
 }

@@ -345,7 +345,9 @@ async fn compressed_answers_read_back() {
             shape: Shape::Arrays,
             ..options(Format::Json)
         };
-        let packed = fetch(server(fine, options).await.address).await.body();
+        let packed = fetch(server(fine, options.clone()).await.address)
+            .await
+            .body();
         let mut text = String::new();
         match encoding {
             ContentEncoding::Gzip => {
@@ -371,7 +373,7 @@ async fn ndjson_says_how_it_ended_when_asked() {
         let text = String::from_utf8(answer.body()).unwrap();
         serde_json::from_str::<serde_json::Value>(text.lines().last().unwrap()).unwrap()
     };
-    let answer = fetch(server(fine, options).await.address).await;
+    let answer = fetch(server(fine, options.clone()).await.address).await;
     assert_eq!(
         last(&answer),
         serde_json::json!({ "$weir": { "status": "succeeded", "rows": 5 } })

@@ -3,6 +3,7 @@
 //! Each format has a path of its own (`load.arrow`) beside the negotiated one
 //! (`load`), because generators break on an operation with several media types.
 
+pub(crate) mod document;
 mod load;
 mod preview;
 mod request;
@@ -36,7 +37,7 @@ pub use preview::PreviewAnswer;
 pub use request::{LoadQuery, LoadRequest, PreviewRequest};
 
 /// Formats with a path of their own.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Ndjson, Format::Arrow];
+pub const FORMATS: &[Format] = &Format::ALL;
 
 /// What every request for rows has, beside its body.
 struct Call {

@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use weir_core::read::Params;
 use weir_core::{Error, Nulls, Order, Read, Result, StreamId, Target, Value};
 use weir_engine::{parse_condition, parse_filter};
+use weir_wire::FormatQuery;
 
 use crate::limits::Limits;
 
@@ -333,7 +334,7 @@ pub fn split_query(query: &str) -> Split {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if let Some(bound) = name.strip_prefix("param.") {
             split.params.push((bound.to_owned(), value.into_owned()));
-        } else if FORMAT_NAMES.contains(&&*name) {
+        } else if FormatQuery::NAMES.contains(&&*name) {
             format.append_pair(&name, &value);
         } else {
             rest.append_pair(&name, &value);
@@ -354,15 +355,6 @@ pub struct Split {
     /// The rest.
     pub rest: String,
 }
-
-const FORMAT_NAMES: &[&str] = &[
-    "format",
-    "compression",
-    "shape",
-    "js_safe",
-    "end_marker",
-    "arrow_types",
-];
 
 #[cfg(test)]
 mod tests {

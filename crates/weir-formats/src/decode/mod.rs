@@ -5,6 +5,16 @@
 //! What is wrong with the content is `SourceFault::Data`, what is larger than
 //! a limit `Kind::TooLarge`; texts name row and column, never a value.
 
+mod build;
+mod cells;
+mod charset;
+mod csv;
+mod guess;
+mod ipc;
+mod json;
+mod plan;
+mod scalar;
+
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use weir_core::{Error, Result};
@@ -111,8 +121,18 @@ impl Default for DecodeOptions {
 
 /// A decoder of `format`: CSV, JSON, NDJSON, and Arrow as stream or file.
 /// Parquet needs its footer first and is read from a file instead.
-pub fn decoder(format: Format, options: DecodeOptions) -> Result<Box<dyn Decoder>> {
-    let _ = options;
-    let name = format.suffix();
-    Err(Error::unsupported(format!("{name} cannot be read yet")))
+pub fn decoder(format: Format, mut options: DecodeOptions) -> Result<Box<dyn Decoder>> {
+    let most = cells::MAX_BUFFER / 2;
+    options.limits.max_cell_bytes = options.limits.max_cell_bytes.min(most);
+    Ok(match format {
+        Format::Csv => Box::new(csv::CsvDecoder::new(options)?),
+        Format::Json => Box::new(json::JsonDecoder::new(options, false)),
+        Format::Ndjson => Box::new(json::JsonDecoder::new(options, true)),
+        Format::Arrow => Box::new(ipc::IpcDecoder::new(options)),
+        Format::Parquet => {
+            return Err(Error::unsupported(
+                "parquet is read from its end and cannot be pushed in",
+            ));
+        }
+    })
 }

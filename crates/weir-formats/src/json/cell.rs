@@ -22,19 +22,19 @@ use super::{nested, time};
 use crate::plain::flatten;
 
 /// Writes the value of a row that is not null.
-pub(super) trait Cell: Send {
+pub(crate) trait Cell: Send {
     fn write(&self, row: usize, out: &mut Vec<u8>);
 }
 
 /// A column's writer.
-pub(super) struct Column {
+pub(crate) struct Column {
     nulls: Option<NullBuffer>,
     cell: Box<dyn Cell>,
 }
 
 impl Column {
     /// A writer of `array`, whose meaning `field` tells.
-    pub(super) fn new(field: &Field, array: &dyn Array, js_safe: bool) -> Result<Self> {
+    pub(crate) fn new(field: &Field, array: &dyn Array, js_safe: bool) -> Result<Self> {
         if let Some(flat) = flatten(array)? {
             return Column::new(field, &flat, js_safe);
         }
@@ -44,7 +44,7 @@ impl Column {
         })
     }
 
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
         match &self.nulls {
             Some(nulls) if nulls.is_null(row) => out.extend_from_slice(b"null"),
             _ => self.cell.write(row, out),
@@ -58,7 +58,7 @@ fn build(field: &Field, array: &dyn Array, js_safe: bool) -> Result<Box<dyn Cell
         return number(array, js_safe).ok_or_else(|| unknown(data_type));
     }
     if data_type.is_temporal() {
-        return temporal(array).ok_or_else(|| unknown(data_type));
+        return temporal(array, true).ok_or_else(|| unknown(data_type));
     }
     if data_type.is_nested() {
         return nested::build(array, js_safe);
@@ -84,7 +84,7 @@ impl<N: ArrowNativeType, F: Fn(N, &mut Vec<u8>) + Send> Cell for Mapped<N, F> {
     }
 }
 
-fn mapped<T, F>(array: &dyn Array, write: F) -> Box<dyn Cell>
+pub(crate) fn mapped<T, F>(array: &dyn Array, write: F) -> Box<dyn Cell>
 where
     T: ArrowPrimitiveType,
     F: Fn(T::Native, &mut Vec<u8>) + Send + 'static,
@@ -101,7 +101,7 @@ where
     mapped::<T, _>(array, move |value, out| write_integer(value, js_safe, out))
 }
 
-fn number(array: &dyn Array, js_safe: bool) -> Option<Box<dyn Cell>> {
+pub(crate) fn number(array: &dyn Array, js_safe: bool) -> Option<Box<dyn Cell>> {
     Some(match *array.data_type() {
         DataType::Int8 => integer::<Int8Type>(array, js_safe),
         DataType::Int16 => integer::<Int16Type>(array, js_safe),
@@ -130,10 +130,15 @@ fn number(array: &dyn Array, js_safe: bool) -> Option<Box<dyn Cell>> {
     })
 }
 
-fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(b'"');
+/// Between quotes, as JSON wants it, or bare.
+fn quoted(quotes: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if quotes {
+        out.push(b'"');
+    }
     write(out);
-    out.push(b'"');
+    if quotes {
+        out.push(b'"');
+    }
 }
 
 /// The values of any type that is stored as `N`.
@@ -143,43 +148,47 @@ fn stored<N: ArrowNativeType>(array: &dyn Array) -> Option<ScalarBuffer<N>> {
     Some(ScalarBuffer::new(buffer, data.offset(), data.len()))
 }
 
-fn as_quoted<N, F>(array: &dyn Array, write: F) -> Option<Box<dyn Cell>>
+fn as_quoted<N, F>(array: &dyn Array, quotes: bool, write: F) -> Option<Box<dyn Cell>>
 where
     N: ArrowNativeType,
     F: Fn(N, &mut Vec<u8>) + Send + 'static,
 {
     let values = stored::<N>(array)?;
-    let write = move |value: N, out: &mut Vec<u8>| quoted(out, |out| write(value, out));
+    let write = move |value: N, out: &mut Vec<u8>| quoted(quotes, out, |out| write(value, out));
     Some(Box::new(Mapped { values, write }))
 }
 
-fn temporal(array: &dyn Array) -> Option<Box<dyn Cell>> {
+pub(crate) fn temporal(array: &dyn Array, quotes: bool) -> Option<Box<dyn Cell>> {
     match array.data_type() {
-        DataType::Date32 => as_quoted(array, |days: i32, out| write_date(i64::from(days), out)),
-        DataType::Date64 => as_quoted(array, |ms: i64, out| write_date64(ms, out)),
+        DataType::Date32 => as_quoted(array, quotes, |days: i32, out| {
+            write_date(i64::from(days), out)
+        }),
+        DataType::Date64 => as_quoted(array, quotes, |ms: i64, out| write_date64(ms, out)),
         DataType::Time32(unit) => {
             let unit = *unit;
-            as_quoted(array, move |value: i32, out| {
+            as_quoted(array, quotes, move |value: i32, out| {
                 write_time(i64::from(value), unit, out)
             })
         }
         DataType::Time64(unit) => {
             let unit = *unit;
-            as_quoted(array, move |value: i64, out| write_time(value, unit, out))
+            as_quoted(array, quotes, move |value: i64, out| {
+                write_time(value, unit, out)
+            })
         }
         DataType::Timestamp(unit, name) => {
             let (unit, zone) = (*unit, Zone::of(name.as_deref()));
-            as_quoted(array, move |value: i64, out| {
+            as_quoted(array, quotes, move |value: i64, out| {
                 write_timestamp(value, unit, &zone, out)
             })
         }
         DataType::Duration(unit) => {
             let unit = *unit;
-            as_quoted(array, move |value: i64, out| {
+            as_quoted(array, quotes, move |value: i64, out| {
                 write_duration(value, unit, out)
             })
         }
-        DataType::Interval(unit) => Some(interval(array, *unit)),
+        DataType::Interval(unit) => Some(interval(array, *unit, quotes)),
         _ => None,
     }
 }
@@ -194,20 +203,24 @@ fn write_date64(ms: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn interval(array: &dyn Array, unit: IntervalUnit) -> Box<dyn Cell> {
+fn interval(array: &dyn Array, unit: IntervalUnit, quotes: bool) -> Box<dyn Cell> {
     match unit {
-        IntervalUnit::YearMonth => mapped::<IntervalYearMonthType, _>(array, |months, out| {
-            quoted(out, |out| write_interval(months.into(), 0, 0, out));
+        IntervalUnit::YearMonth => mapped::<IntervalYearMonthType, _>(array, move |months, out| {
+            quoted(quotes, out, |out| write_interval(months.into(), 0, 0, out));
         }),
-        IntervalUnit::DayTime => mapped::<IntervalDayTimeType, _>(array, |value, out| {
+        IntervalUnit::DayTime => mapped::<IntervalDayTimeType, _>(array, move |value, out| {
             let nanos = i64::from(value.milliseconds) * 1_000_000;
-            quoted(out, |out| write_interval(0, value.days.into(), nanos, out));
-        }),
-        IntervalUnit::MonthDayNano => mapped::<IntervalMonthDayNanoType, _>(array, |v, out| {
-            quoted(out, |out| {
-                write_interval(v.months.into(), v.days.into(), v.nanoseconds, out)
+            quoted(quotes, out, |out| {
+                write_interval(0, value.days.into(), nanos, out)
             });
         }),
+        IntervalUnit::MonthDayNano => {
+            mapped::<IntervalMonthDayNanoType, _>(array, move |v, out| {
+                quoted(quotes, out, |out| {
+                    write_interval(v.months.into(), v.days.into(), v.nanoseconds, out)
+                });
+            })
+        }
     }
 }
 
@@ -263,14 +276,19 @@ impl Cell for Fixed {
     fn write(&self, row: usize, out: &mut Vec<u8>) {
         let value = self.values.value(row);
         if self.is_uuid {
-            quoted(out, |out| write_uuid(value, out));
+            quoted(true, out, |out| write_uuid(value, out));
         } else {
             write_base64(value, out);
         }
     }
 }
 
-fn write_uuid(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn is_uuid(field: &Field, size: i32) -> bool {
+    let name = field.metadata().get(EXTENSION_NAME);
+    size == 16 && name.is_some_and(|name| name == "arrow.uuid")
+}
+
+pub(crate) fn write_uuid(bytes: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
@@ -297,11 +315,7 @@ fn bytes(field: &Field, array: &dyn Array, js_safe: bool) -> Option<Box<dyn Cell
         }),
         DataType::FixedSizeBinary(size) => Box::new(Fixed {
             values: array.as_fixed_size_binary().clone(),
-            is_uuid: *size == 16
-                && field
-                    .metadata()
-                    .get(EXTENSION_NAME)
-                    .is_some_and(|n| n == "arrow.uuid"),
+            is_uuid: is_uuid(field, *size),
         }),
         _ => return None,
     })

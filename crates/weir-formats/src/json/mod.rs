@@ -1,7 +1,7 @@
 //! JSON out: our own typed writers, because a JSON value per cell is what
 //! makes other services slow, and because no digit may be lost.
 
-mod cell;
+pub(crate) mod cell;
 mod embedded;
 mod nested;
 mod number;

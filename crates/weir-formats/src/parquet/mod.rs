@@ -2,3 +2,6 @@
 
 mod prune;
 pub mod read;
+mod write;
+
+pub use write::{ParquetCodec, ParquetEncoder};
