@@ -53,6 +53,11 @@ impl Wire {
         self.read_at_least(usize::MAX).await
     }
 
+    /// Says that nothing more will be sent; the answer can still be read.
+    pub async fn close_sending(&mut self) {
+        self.socket.shutdown().await.unwrap();
+    }
+
     /// The status line and headers.
     pub fn head(&self) -> String {
         let end = self.read.windows(4).position(|four| four == b"\r\n\r\n");

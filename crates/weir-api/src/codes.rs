@@ -34,6 +34,11 @@ pub const PAGES: &[Page] = &[
         "Check user, password, certificate and database; POST /v1/sources/{s}/test shows the step that failed.",
     ),
     page(
+        "body_stalled",
+        "The body stood still",
+        "The body did not arrive in time; GET /v1/limits says how long it may pause. Send it again without pauses.",
+    ),
+    page(
         "body_too_large",
         "The body is too large",
         "Split what you send. GET /v1/limits lists every limit; body_bytes is this one.",
@@ -76,7 +81,7 @@ pub const PAGES: &[Page] = &[
     page(
         "data",
         "A value could not be read",
-        "The source sent a value that does not fit its declared type; the detail names the column.",
+        "A value does not fit the type of its column; the detail names row and column. With 424 the source sent it, with 422 it stands in the body: give the column a wider type.",
     ),
     page(
         "deadline",

@@ -115,7 +115,8 @@ fn guarded_routes() -> Router<App> {
         .route("/runs/{run}", get(runs::get))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/sources/{source}/preview", rows::preview_route(None))
-        .route("/sources/{source}/load", rows::load_route(None));
+        .route("/sources/{source}/load", rows::load_route(None))
+        .route("/transform", rows::transform_route(None));
     for format in rows::FORMATS.iter().copied() {
         let suffix = format.suffix();
         routes = routes
@@ -126,6 +127,10 @@ fn guarded_routes() -> Router<App> {
             .route(
                 &format!("/sources/{{source}}/load.{suffix}"),
                 rows::load_route(Some(format)),
+            )
+            .route(
+                &format!("/transform.{suffix}"),
+                rows::transform_route(Some(format)),
             );
     }
     routes.fallback(|| async { StatusCode::NOT_FOUND })

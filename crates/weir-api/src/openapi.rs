@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use crate::problem::Problem;
-use crate::rows::{DryRun, LoadRequest, PreviewAnswer, PreviewRequest};
+use crate::rows::{DryRun, LoadRequest, PreviewAnswer, PreviewRequest, TransformRequest};
 use crate::{credentials, examples, openapi30, pages, polish, runs, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Weir",
-        description = "Register a data source once; test, discover, preview and load it over REST as JSON or Arrow, streamed.",
+        description = "Register a data source once; test, discover, preview and load it over REST as JSON, CSV, Arrow or Parquet, streamed.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "This service")),
@@ -38,7 +38,7 @@ use crate::{credentials, examples, openapi30, pages, polish, runs, sources, syst
         system::connectors, system::connector, system::whoami, system::limits,
         system::healthz, system::readyz, pages::problem
     ),
-    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun))
+    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest))
 )]
 struct Document;
 

@@ -12,6 +12,8 @@ use weir_core::{
 };
 use weir_engine::Engine;
 use weir_store::{SourceRow, Store};
+pub use weir_wire::Spool;
+use weir_wire::decode::{DecodeLimits, DecodeOptions};
 
 use crate::cors::Cors;
 use crate::credentials::attach::{self, Wanting};
@@ -41,6 +43,8 @@ pub struct Parts {
     pub instance_id: uuid::Uuid,
     /// Runs keep the text of queries, not only its hash.
     pub log_queries: bool,
+    /// Where bodies wait that must be whole before they are read.
+    pub spool: Spool,
     /// Fires when the service stops.
     pub shutdown: CancellationToken,
 }
@@ -105,6 +109,19 @@ impl App {
     /// The runs of this instance.
     pub fn runs(&self) -> &Runs {
         &self.0.runs
+    }
+
+    /// How bodies of rows are read.
+    pub fn decode_options(&self) -> DecodeOptions {
+        DecodeOptions {
+            limits: DecodeLimits {
+                max_columns: self.limits.columns,
+                max_depth: self.limits.nesting_levels,
+                ratio: self.limits.decoded_ratio,
+                ..DecodeLimits::default()
+            },
+            ..DecodeOptions::default()
+        }
     }
 
     /// A context that ends after `limit` or when the service stops.

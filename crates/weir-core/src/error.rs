@@ -267,6 +267,15 @@ impl Error {
         self
     }
 
+    /// Puts what `new` makes of it in the place of each field's pointer.
+    #[must_use]
+    pub fn repointed(mut self, new: impl Fn(&str) -> String) -> Self {
+        for field in &mut self.0.fields {
+            field.pointer = new(&field.pointer);
+        }
+        self
+    }
+
     /// Marks every field as a query parameter instead of a part of the body.
     #[must_use]
     pub fn as_parameter(mut self) -> Self {

@@ -10,6 +10,7 @@ mod output;
 pub mod parquet;
 mod plain;
 
+use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use weir_core::Result;
@@ -207,6 +208,17 @@ pub trait Encoder: Send {
     /// What makes the bytes visibly incomplete after `batch` calls that went
     /// out; `problem` is the error as the caller would have read it.
     fn fail(&mut self, problem: &serde_json::Value, out: &mut Output);
+}
+
+/// What the rows of `batch` take, without what lies around a slice.
+pub fn bytes_of(batch: &RecordBatch) -> usize {
+    let size = |column: &dyn Array| {
+        column
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(|column| size(column)).sum()
 }
 
 /// An encoder of `format` for batches of `schema`.

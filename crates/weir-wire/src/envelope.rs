@@ -1,6 +1,6 @@
 //! The JSON envelope of a preview.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::response::Response;
 use weir_core::Result;
 use weir_core::types::{field_type_name, unique_names};
-use weir_formats::Shape;
-use weir_formats::json::{write_columns, write_rows, write_text};
+use weir_formats::json::{JsonEncoder, write_columns, write_rows, write_text};
+use weir_formats::{EncodeOptions, Encoder, Output, Shape};
 
 use crate::RowsOptions;
 use crate::compress::Compressor;
@@ -56,6 +56,54 @@ fn envelope_bytes(envelope: &Envelope<'_>, options: &RowsOptions) -> Result<Vec<
     );
     out.extend_from_slice(tail.as_bytes());
     Ok(out)
+}
+
+/// The envelope of rows that are still coming: columns first, what only the
+/// end knows last.
+pub(crate) struct EnvelopeEncoder {
+    schema: SchemaRef,
+    rows: JsonEncoder,
+    count: u64,
+    start: Instant,
+}
+
+impl EnvelopeEncoder {
+    pub(crate) fn new(schema: &SchemaRef, options: &EncodeOptions) -> Self {
+        EnvelopeEncoder {
+            schema: schema.clone(),
+            rows: JsonEncoder::without_names(schema, options),
+            count: 0,
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Encoder for EnvelopeEncoder {
+    fn start(&mut self, out: &mut Output) -> Result<()> {
+        out.text().extend_from_slice(b"{\"columns\":");
+        write_schema(&self.schema, out.text());
+        out.text().extend_from_slice(b",\n\"rows\":");
+        self.rows.start(out)
+    }
+
+    fn batch(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        self.count += batch.num_rows() as u64;
+        self.rows.batch(batch, out)
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<()> {
+        let tail = format!(
+            "],\n\"row_count\":{},\"truncated\":false,\"elapsed_ms\":{}}}\n",
+            self.count,
+            self.start.elapsed().as_micros() as f64 / 1e3,
+        );
+        out.text().extend_from_slice(tail.as_bytes());
+        Ok(())
+    }
+
+    fn fail(&mut self, problem: &serde_json::Value, out: &mut Output) {
+        self.rows.fail(problem, out);
+    }
 }
 
 /// `[{"name": …, "type": …}, …]`.

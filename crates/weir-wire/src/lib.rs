@@ -5,6 +5,7 @@ mod body;
 mod compress;
 mod download;
 mod envelope;
+mod input;
 mod negotiate;
 mod produce;
 mod queue;
@@ -18,8 +19,10 @@ use weir_core::task::Compute;
 use weir_core::{BatchStream, Error};
 
 pub use envelope::{Envelope, preview_envelope};
+pub use input::{Intake, Media, Spool, accepted, rows_in, rows_of};
 pub use negotiate::{FormatQuery, negotiate};
 pub use respond::{data_headers, respond};
+pub use weir_formats::decode;
 pub use weir_formats::{ArrowCodec, CsvOut, Format, ParquetCodec, Shape, unique_names};
 
 /// How rows leave, as negotiated.
@@ -45,6 +48,8 @@ pub struct RowsOptions {
     pub content_encoding: Option<ContentEncoding>,
     /// The name a browser saves the answer under.
     pub download: Option<String>,
+    /// JSON rows stand in an envelope with their columns; streamed all the same.
+    pub envelope: bool,
 }
 
 impl RowsOptions {
@@ -61,6 +66,7 @@ impl RowsOptions {
             parquet_compression: ParquetCodec::default(),
             content_encoding: None,
             download: None,
+            envelope: false,
         }
     }
 

@@ -87,6 +87,7 @@ pub fn negotiate(
         parquet_compression: parquet_codec(format, query)?,
         content_encoding: content_encoding(headers, is_packed)?,
         download: download.map(|name| file_name(name, format)).transpose()?,
+        envelope: false,
     })
 }
 

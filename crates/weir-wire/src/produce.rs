@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use weir_core::{BatchStream, Error, Result};
-use weir_formats::{Encoder, Output};
+use weir_formats::{Encoder, Output, bytes_of};
 
 use crate::Outcome;
 use crate::compress::Compressor;
@@ -197,15 +196,4 @@ impl Producer {
 /// The half of an error that the ledger needs.
 fn copy(error: &Error) -> Error {
     Error::new(error.kind(), error.message().to_owned()).code(error.stable_code())
-}
-
-/// What the rows of `batch` take, without what lies around a slice.
-fn bytes_of(batch: &RecordBatch) -> usize {
-    let size = |column: &dyn Array| {
-        column
-            .to_data()
-            .get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_array_memory_size())
-    };
-    batch.columns().iter().map(|column| size(column)).sum()
 }

@@ -15,6 +15,7 @@ use weir_formats::{EncodeOptions, Format, Shape, encoder};
 
 use crate::body::{RowsBody, panicked};
 use crate::compress::Compressor;
+use crate::envelope::EnvelopeEncoder;
 use crate::produce::{Ledger, Producer};
 use crate::queue::{Item, Receiver, queue};
 use crate::{Delivery, Rows, RowsOptions};
@@ -38,7 +39,11 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         parquet_compression: options.parquet_compression,
         metadata: delivery.metadata,
     };
-    let encoder = encoder(options.format, &rows.schema, &encode)?;
+    let encoder = if options.envelope && options.format == Format::Json {
+        Box::new(EnvelopeEncoder::new(&rows.schema, &encode))
+    } else {
+        encoder(options.format, &rows.schema, &encode)?
+    };
     let compressor = Compressor::new(options.content_encoding)?;
     let ledger = Ledger::new(delivery.on_end);
     let (sender, mut receiver) = queue(delivery.queue_bytes);

@@ -387,7 +387,11 @@ async fn ndjson_says_how_it_ended_when_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_slows_the_source_and_a_gone_one_stops_it() {
-    for format in Format::ALL {
+    // Parquet holds a whole row group back before any of it leaves.
+    let streamed = Format::ALL
+        .into_iter()
+        .filter(|format| *format != Format::Parquet);
+    for format in streamed {
         let (made, alive) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
         let (count, living) = (Arc::clone(&made), Arc::clone(&alive));
         let make = move || endless(Arc::clone(&count), Arc::clone(&living));

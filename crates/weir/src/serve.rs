@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
-use weir_api::state::{App, Limits, Parts};
+use weir_api::state::{App, Limits, Parts, Spool};
 use weir_core::Secret;
 use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
@@ -208,6 +208,7 @@ pub fn app(
     shutdown: CancellationToken,
 ) -> Result<App> {
     let limits = limits(settings)?;
+    let spool = Spool::new(settings.data_dir().join("spool"), limits.spill_bytes);
     let engine = Engine::new(EngineLimits {
         memory_bytes: limits.memory_bytes,
         spill_dir: settings.data_dir().join("spill"),
@@ -231,6 +232,7 @@ pub fn app(
         idempotency_hours: settings.idempotency_hours()?,
         instance_id,
         log_queries: settings.log_queries.unwrap_or(false),
+        spool,
         shutdown,
     }))
 }

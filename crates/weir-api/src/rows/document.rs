@@ -13,6 +13,7 @@ enum Act {
     Preview,
     Load,
     Query,
+    Transform,
 }
 
 impl Act {
@@ -21,6 +22,7 @@ impl Act {
             Act::Preview => "preview_rows",
             Act::Load => "load_rows",
             Act::Query => "query_rows",
+            Act::Transform => "transform_rows",
         }
     }
 
@@ -28,6 +30,7 @@ impl Act {
         match self {
             Act::Preview => "Preview",
             Act::Load | Act::Query => "Load",
+            Act::Transform => "Transform",
         }
     }
 
@@ -36,6 +39,9 @@ impl Act {
             Act::Preview => "A few rows, bounded in number, bytes and time.",
             Act::Load | Act::Query => {
                 "All rows, streamed. A failure after the first byte breaks the answer off visibly."
+            }
+            Act::Transform => {
+                "Rows in, rows out, from any format to any format. A JSON body holds `data` and `steps`; bodies of other formats are streamed, and may be packed with gzip or zstd."
             }
         }
     }
@@ -48,13 +54,14 @@ impl Act {
         match self {
             Act::Preview => Some(json("PreviewRequest")),
             Act::Load => Some(json("LoadRequest")),
+            Act::Transform => Some(rows_or_json()),
             Act::Query => None,
         }
     }
 
     fn answer(self, format: Format) -> Value {
         match (self, format) {
-            (Act::Preview, Format::Json) => reference("PreviewAnswer"),
+            (Act::Preview | Act::Transform, Format::Json) => reference("PreviewAnswer"),
             (_, Format::Json) => json!({ "type": "array", "items": { "type": "object" } }),
             (_, Format::Ndjson | Format::Csv) => json!({ "type": "string" }),
             (_, Format::Arrow | Format::Parquet) => json!({ "type": "string", "format": "binary" }),
@@ -63,6 +70,17 @@ impl Act {
 
     /// Parameters beside those of the format.
     fn parameters(self) -> Vec<Value> {
+        if self == Act::Transform {
+            let text = "Steps as a JSON list, where the body is not JSON";
+            let types =
+                "Types instead of inferred ones: `a:int64,b:decimal(10,2)`, or a JSON object";
+            let text_of = |most: usize| json!({ "type": "string", "maxLength": most });
+            return vec![
+                option("steps", text, text_of(8192)),
+                option("types", types, json!({ "type": "string" })),
+                option("recipe", "A saved recipe", json!({ "type": "string" })),
+            ];
+        }
         let mut all = vec![json!({
             "name": "source", "in": "path", "required": true,
             "description": "Id, name or `@kind.name`", "schema": { "type": "string" }
@@ -73,6 +91,20 @@ impl Act {
         }
         all
     }
+}
+
+/// A request as JSON, or rows in any other format.
+fn rows_or_json() -> Value {
+    let mut content = Map::new();
+    for format in FORMATS {
+        let schema = match format {
+            Format::Json => reference("TransformRequest"),
+            Format::Ndjson | Format::Csv => json!({ "type": "string" }),
+            Format::Arrow | Format::Parquet => json!({ "type": "string", "format": "binary" }),
+        };
+        content.insert(format.media_type().to_owned(), json!({ "schema": schema }));
+    }
+    json!({ "required": true, "content": content })
 }
 
 /// Adds every operation to `document`.
@@ -87,6 +119,10 @@ pub(crate) fn add_operations(document: &mut Value) {
         paths.insert(
             format!("/v1/sources/{{source}}/preview{suffix}"),
             json!({ "post": operation(Act::Preview, format) }),
+        );
+        paths.insert(
+            format!("/v1/transform{suffix}"),
+            json!({ "post": operation(Act::Transform, format) }),
         );
         paths.insert(
             format!("/v1/sources/{{source}}/load{suffix}"),

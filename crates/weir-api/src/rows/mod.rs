@@ -7,6 +7,7 @@ pub(crate) mod document;
 mod load;
 mod preview;
 mod request;
+mod transform;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use load::Load;
 pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
 pub use request::{LoadQuery, LoadRequest, PreviewRequest};
+pub use transform::{TransformRequest, transform_route};
 
 /// Formats with a path of their own.
 pub const FORMATS: &[Format] = &Format::ALL;

@@ -69,6 +69,9 @@ impl Span {
 /// Why a cell cannot be what its column wants; completes "the value …".
 pub(super) type Misfit = Cow<'static, str>;
 
+/// The misfit of text that breaks the grammar.
+pub(super) const NOT_JSON: &str = "is not valid JSON";
+
 /// A cell that was read, but has no type yet.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
@@ -165,7 +168,7 @@ impl Reader for JsonCells {
                 b"null" => Ok(Value::Null),
                 b"true" => Ok(Value::Bool(true)),
                 b"false" => Ok(Value::Bool(false)),
-                _ => Err("is not valid JSON".into()),
+                _ => Err(NOT_JSON.into()),
             },
         }
     }

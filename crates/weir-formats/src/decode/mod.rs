@@ -136,3 +136,12 @@ pub fn decoder(format: Format, mut options: DecodeOptions) -> Result<Box<dyn Dec
         }
     })
 }
+
+/// The members of the JSON object that `text` is, each with the place of its
+/// value, which is not looked into; `None` when it is no such object.
+pub fn json_members(text: &[u8]) -> Option<Vec<(String, std::ops::Range<usize>)>> {
+    if text.len() > cells::MAX_BUFFER {
+        return None;
+    }
+    json::members(text, DecodeLimits::default().max_depth)
+}

@@ -9,7 +9,7 @@ use weir_core::types::unique_names;
 use weir_core::{Error, Kind, Result, SourceFault};
 
 use super::build::{Bad, Cells, build};
-use super::cells::{Reader, Span};
+use super::cells::{NOT_JSON, Reader, Span};
 use super::{DecodeLimits, DecodeOptions, RATIO_ABOVE};
 
 /// Cells of a batch at most: wide tables come in shorter batches.
@@ -91,7 +91,7 @@ impl Plan {
             };
             let column = build(field, &cells).map_err(|Bad { row, what }| {
                 let message = format!("column `{}`: the value {what}", field.name());
-                (row, data_error(message).hint(MISFIT_HINT))
+                (row, misfit(message, &what))
             })?;
             columns.push(column);
         }
@@ -101,8 +101,17 @@ impl Plan {
     }
 }
 
-const MISFIT_HINT: &str = "types come from the first 10,000 rows or 8 MiB unless they are given; \
-    give this column a wider one, such as string or json";
+const MISFIT_HINT: &str = "columns and types come from the first 10,000 rows or 8 MiB; give a column a \
+    wider type such as string or json, or choose columns to leave others out";
+
+/// What is wrong with a value or a row; text that is no JSON at all fits no type.
+pub(super) fn misfit(message: String, what: &str) -> Error {
+    let error = data_error(message);
+    if what == NOT_JSON {
+        return error.code("malformed");
+    }
+    error.hint(MISFIT_HINT)
+}
 
 /// The content is wrong.
 pub(super) fn data_error(message: impl Into<String>) -> Error {

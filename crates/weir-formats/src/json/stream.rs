@@ -52,6 +52,7 @@ pub struct JsonEncoder {
     writer: Writer,
     shape: Shape,
     is_first: bool,
+    has_names: bool,
 }
 
 impl JsonEncoder {
@@ -61,6 +62,15 @@ impl JsonEncoder {
             writer: Writer::new(schema, options.js_safe),
             shape: options.shape,
             is_first: true,
+            has_names: options.shape == Shape::Arrays,
+        }
+    }
+
+    /// Rows that are lists come without the names before them.
+    pub fn without_names(schema: &SchemaRef, options: &EncodeOptions) -> Self {
+        JsonEncoder {
+            has_names: false,
+            ..JsonEncoder::new(schema, options)
         }
     }
 }
@@ -68,7 +78,7 @@ impl JsonEncoder {
 impl Encoder for JsonEncoder {
     fn start(&mut self, out: &mut Output) -> Result<()> {
         out.text().push(b'[');
-        if self.shape == Shape::Arrays {
+        if self.has_names {
             self.writer.write_names(out.text());
             self.is_first = false;
         }

@@ -15,7 +15,7 @@ use weir_core::{Error, Result};
 
 use crate::json::cell::{Column, temporal};
 use crate::plain::Plain;
-use crate::{EncodeOptions, Encoder, Output};
+use crate::{EncodeOptions, Encoder, Output, bytes_of};
 
 /// Arrow bytes of a row group: what is held back before it leaves.
 const GROUP_BYTES: usize = 32 << 20;
@@ -133,7 +133,7 @@ impl Encoder for ParquetEncoder {
         let batch = self.storable(batch)?;
         let writer = self.writer.as_mut().ok_or_else(finished)?;
         writer.write(&batch).map_err(failed)?;
-        self.group_bytes += batch.get_array_memory_size();
+        self.group_bytes += bytes_of(&batch);
         if self.group_bytes >= GROUP_BYTES {
             self.group_bytes = 0;
             writer.flush().map_err(failed)?;

@@ -14,7 +14,7 @@ use weir_core::{Error, Result};
 
 use super::build::Keys;
 use super::cells::{JsonCells, Misfit, Span};
-use super::plan::{Batch, Meter, Plan, at_row, data_error, too_many_columns};
+use super::plan::{Batch, Meter, Plan, at_row, data_error, misfit, too_many_columns};
 use super::{DecodeOptions, Decoder, SAMPLE_BYTES, SAMPLE_ROWS};
 use frame::Framer;
 use infer::Record;
@@ -53,6 +53,25 @@ struct Table {
     is_lists: bool,
     /// Other keys are an error: nothing is lost silently.
     is_closed: bool,
+}
+
+/// The members of the JSON object that `text` is, each with the place of its
+/// value; `None` when it is no such object.
+pub(in crate::decode) fn members(
+    text: &[u8],
+    max_depth: usize,
+) -> Option<Vec<(String, std::ops::Range<usize>)>> {
+    let start = syntax::skip_space(text, 0);
+    let end = start + text[start..].trim_ascii_end().len();
+    let mut found = Vec::new();
+    let read = syntax::entries(text, Span::new(start, end), max_depth, |key, value| {
+        found.push((
+            syntax::unescape(key)?.into_owned(),
+            value.start()..value.end(),
+        ));
+        Ok(())
+    });
+    read.ok().map(|()| found)
 }
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
@@ -297,9 +316,7 @@ impl JsonDecoder {
     }
 
     fn bad_row(&self, what: Misfit, row: usize, place: usize) -> Error {
-        let error = data_error(format!("the row {what}")).hint(
-            "columns come from the first 10,000 rows or 8 MiB; name columns to ignore other keys",
-        );
+        let error = misfit(format!("the row {what}"), &what);
         self.located(error, row, place)
     }
 

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use crate::decode::cells::{Misfit, Span};
-
-const NOT_JSON: &str = "is not valid JSON";
+use crate::decode::cells::{Misfit, NOT_JSON, Span};
 
 fn bad<T>() -> Result<T, Misfit> {
     Err(NOT_JSON.into())

@@ -1,0 +1,299 @@
+//! Rows that come in as a body, in any format: decoded on the compute threads
+//! while they arrive, no faster than they are taken, within limits. A body
+//! that breaks off is an error, never a shorter table.
+
+mod media;
+mod spool;
+mod unpack;
+
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use axum::body::Body;
+use bytes::Bytes;
+use futures::StreamExt;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+use weir_core::{Context, Error, Kind, Result, SourceFault};
+use weir_formats::Format;
+use weir_formats::decode::{DecodeOptions, decoder};
+
+use crate::Rows;
+use spool::Spooled;
+use unpack::Unpacker;
+
+pub use media::{Media, accepted};
+pub use spool::Spool;
+
+/// Batches that may wait for whoever takes them.
+const WAITING: usize = 2;
+
+/// What a body may take.
+#[derive(Clone)]
+pub struct Intake {
+    /// Deadline, cancellation and the threads to decode on.
+    pub ctx: Context,
+    /// Bytes at most, as they come and again as they are unpacked.
+    pub body_bytes: u64,
+    /// How long the body may stand still.
+    pub stall: Duration,
+    /// Where bodies wait that are read from their end.
+    pub spool: Spool,
+}
+
+/// The rows of `body`, once their schema is known.
+pub async fn rows_in(
+    media: Media,
+    headers: &HeaderMap,
+    body: Body,
+    mut options: DecodeOptions,
+    intake: Intake,
+) -> Result<Rows> {
+    let format = media.format;
+    if !options.types.is_empty() && matches!(format, Format::Arrow | Format::Parquet) {
+        let message = format!("{} brings its own types", format.suffix());
+        return Err(Error::invalid("?types", message).hint("leave `types` out"));
+    }
+    media.apply(&mut options);
+    options
+        .limits
+        .max_decoded_bytes
+        .get_or_insert(intake.body_bytes.saturating_mul(16));
+    let unpacker = Unpacker::new(media::coding(headers)?, options.limits.ratio)?;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let ctx = intake.ctx.clone();
+    let reader = Reading {
+        body,
+        unpacker,
+        intake,
+        sender,
+        seen: 0,
+        has_schema: false,
+    };
+    let task = ctx.compute.spawn(reader.run(format, options));
+    given(ctx, receiver, task).await
+}
+
+/// Rows of bytes that are in memory already.
+pub async fn rows_of(
+    format: Format,
+    bytes: Bytes,
+    options: DecodeOptions,
+    intake: Intake,
+) -> Result<Rows> {
+    let media = Media::of(format);
+    rows_in(media, &HeaderMap::new(), Body::from(bytes), options, intake).await
+}
+
+async fn given(
+    ctx: Context,
+    mut receiver: mpsc::Receiver<Result<Item>>,
+    task: weir_core::task::Task<()>,
+) -> Result<Rows> {
+    let broken = || Error::internal("decoding rows panicked").code("panic");
+    let first = ctx.bounded(async { receiver.recv().await.unwrap_or_else(|| Err(broken())) });
+    let Item::Schema(schema) = first.await? else {
+        return Err(Error::internal("rows came before their schema"));
+    };
+    let stop = ctx.cancel.clone().drop_guard();
+    let batches =
+        futures::stream::unfold(Some((receiver, task, ctx, stop)), move |state| async move {
+            let (mut receiver, task, ctx, stop) = state?;
+            let next =
+                ctx.bounded(async { receiver.recv().await.unwrap_or_else(|| Err(broken())) });
+            match next.await {
+                Ok(Item::Batch(batch)) => Some((Ok(batch), Some((receiver, task, ctx, stop)))),
+                Ok(Item::End) => None,
+                Ok(Item::Schema(_)) => Some((Err(Error::internal("a second schema")), None)),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+    Ok(Rows {
+        schema,
+        batches: batches.boxed(),
+    })
+}
+
+/// What the decoding task hands over.
+enum Item {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+    /// Everything came; a channel that just closes is a failure.
+    End,
+}
+
+/// Nobody takes the rows any more.
+struct Gone;
+
+enum Stop {
+    Gone,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Stop::Gone
+    }
+}
+
+struct Reading {
+    body: Body,
+    unpacker: Unpacker,
+    intake: Intake,
+    sender: mpsc::Sender<Result<Item>>,
+    seen: u64,
+    has_schema: bool,
+}
+
+impl Reading {
+    async fn run(mut self, format: Format, options: DecodeOptions) {
+        let outcome = if format == Format::Parquet {
+            self.spooled(options).await
+        } else {
+            self.decoded(format, options).await
+        };
+        let last = match outcome {
+            Ok(()) => Ok(Item::End),
+            Err(Stop::Gone) => return,
+            Err(Stop::Failed(error)) => Err(of_caller(error)),
+        };
+        // Whoever is gone by now needs no word of it.
+        let _gone = self.sender.send(last).await;
+    }
+
+    async fn decoded(&mut self, format: Format, options: DecodeOptions) -> Result<(), Stop> {
+        let mut decoder = decoder(format, options)?;
+        let mut out = Vec::new();
+        while let Some(frame) = self.frame().await? {
+            // Small pieces, so that what they unpack to is handed over in time.
+            for piece in frame.chunks(unpack::PIECE) {
+                let mut take = |bytes: &[u8]| decoder.push(bytes, &mut out);
+                self.unpacker.push(piece, &mut take)?;
+                if !out.is_empty() {
+                    self.hand_over(decoder.schema(), &mut out).await?;
+                }
+            }
+        }
+        self.unpacker.finish()?;
+        decoder.finish(&mut out)?;
+        self.hand_over(decoder.schema(), &mut out).await
+    }
+
+    async fn hand_over(
+        &mut self,
+        schema: Option<SchemaRef>,
+        out: &mut Vec<RecordBatch>,
+    ) -> Result<(), Stop> {
+        if let Some(schema) = schema.filter(|_| !self.has_schema) {
+            self.has_schema = true;
+            self.send(Item::Schema(schema)).await?;
+        }
+        for batch in out.drain(..) {
+            self.send(Item::Batch(batch)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, item: Item) -> Result<(), Gone> {
+        self.sender.send(Ok(item)).await.map_err(|_| Gone)
+    }
+
+    /// The next bytes of the body.
+    async fn frame(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let next = tokio::time::timeout(self.intake.stall, self.body.frame());
+            let Ok(next) = next.await else {
+                let seconds = self.intake.stall.as_secs();
+                return Err(Error::new(
+                    Kind::Malformed,
+                    format!("the body stood still for {seconds} s"),
+                )
+                .code("body_stalled")
+                .hint("send on without pauses, or send a smaller body"));
+            };
+            let Some(frame) = next else {
+                return Ok(None);
+            };
+            let frame = frame.map_err(|error| {
+                Error::new(Kind::Malformed, "the body ended before it was complete").detail(error)
+            })?;
+            let Ok(bytes) = frame.into_data() else {
+                continue;
+            };
+            self.seen += bytes.len() as u64;
+            let most = self.intake.body_bytes;
+            if self.seen > most {
+                return Err(Error::new(
+                    Kind::TooLarge,
+                    format!("the body is larger than {most} bytes"),
+                )
+                .hint("GET /v1/limits lists every limit"));
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// Parquet is read from its end, so it waits in a file until it is whole.
+    async fn spooled(&mut self, options: DecodeOptions) -> Result<(), Stop> {
+        let mut file = self.intake.spool.file()?;
+        while let Some(frame) = self.frame().await? {
+            for piece in frame.chunks(unpack::PIECE) {
+                let mut take = |bytes: &[u8]| file.write(bytes);
+                self.unpacker.push(piece, &mut take)?;
+            }
+        }
+        self.unpacker.finish()?;
+        let mut rows = parquet_rows(file, &options)?;
+        self.send(Item::Schema(rows.schema().clone())).await?;
+        while let Some(batch) = rows.next()? {
+            self.send(Item::Batch(batch)).await?;
+            // A whole file of batches must not hold the thread.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+fn parquet_rows(
+    file: Spooled,
+    options: &DecodeOptions,
+) -> Result<weir_formats::parquet::read::ParquetRows> {
+    use weir_formats::parquet::read::{ParquetFile, ParquetScan};
+    let file = ParquetFile::open(std::sync::Arc::new(file), &options.limits)?;
+    let schema = file.schema().clone();
+    let place = |name: &String| {
+        schema.index_of(name).map_err(|_| {
+            let message =
+                format!("`columns` names a column `{name}`, which the input does not have");
+            Error::invalid("/columns", message).code("unknown_column")
+        })
+    };
+    let columns = match &options.columns {
+        Some(names) => names.iter().map(place).collect::<Result<_>>()?,
+        None => (0..schema.fields().len()).collect(),
+    };
+    file.scan(&ParquetScan {
+        columns,
+        batch_rows: Some(options.batch_rows),
+        ..ParquetScan::default()
+    })
+}
+
+/// What is wrong with a body is the caller's to change.
+fn of_caller(error: Error) -> Error {
+    match error.kind() {
+        Kind::Source(SourceFault::Data) if error.stable_code() == "malformed" => {
+            error.as_kind(Kind::Malformed)
+        }
+        Kind::Source(_) => error.as_kind(Kind::Invalid),
+        _ => error,
+    }
+}
