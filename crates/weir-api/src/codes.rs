@@ -89,6 +89,11 @@ pub const PAGES: &[Page] = &[
         "The query was stopped in the source. Raise timeout_ms or narrow the read.",
     ),
     page(
+        "decoded_too_large",
+        "The body unpacks to too much",
+        "What is sent becomes far larger as it is read: packed zeros, or rows that leave most columns out. Send it unpacked, or in parts.",
+    ),
+    page(
         "dns",
         "The host name could not be resolved",
         "Check the spelling of the host, and that this service can resolve it.",

@@ -10,23 +10,27 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use futures::future::BoxFuture;
+use http::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_core::types::parse_field;
-use weir_core::{Error, Kind, Result, config};
+use weir_core::{Context, Error, Kind, Result, config};
 use weir_wire::decode::{DecodeOptions, json_members};
 use weir_wire::{
     Delivery, Format, Intake, Media, Outcome, Rows, accepted, respond, rows_in, rows_of,
 };
 
 use super::request::split_query;
-use super::{format_options, run_id};
+use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
 use crate::problem::{ApiError, ApiResult, Problem};
 use crate::state::App;
+
+/// How long a body of rows may stand still.
+const BODY_STALL: Duration = Duration::from_secs(30);
 
 /// Bytes of `?steps=`.
 const MAX_STEPS: usize = 8 << 10;
@@ -100,14 +104,15 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let mut options = format_options(format, &query.format, &parts.headers)?;
     options.envelope = true;
     let asked: TransformQuery = config::decode_query(&query.rest)?;
-    let run = run_id(&parts.headers)?;
+    let run = RunId::of(&parts.headers)?.id;
     let media = Media::from_headers(&parts.headers)?;
     let ctx = app.context(Duration::from_millis(app.limits.load_ms));
     let stop = ctx.cancel.clone().drop_guard();
+    let ends = ended(ctx.clone());
     let intake = Intake {
         ctx,
         body_bytes: app.limits.body_bytes,
-        stall: Duration::from_millis(app.limits.body_stall_ms),
+        stall: BODY_STALL,
         spool: app.spool.clone(),
     };
     let rows = if media.format == Format::Json {
@@ -123,12 +128,10 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
         let read = rows_in(media, &parts.headers, body, decode, intake).await;
         read.map_err(Error::as_parameter)?
     };
-    let mut response = respond(rows, options, delivery(&app, &caller, run)).await?;
+    let mut response = respond(rows, options, delivery(&app, &caller, run, ends)).await?;
     // From here on the body's own drop stops the work.
     stop.disarm();
-    if let Ok(value) = HeaderValue::from_str(&run.to_string()) {
-        response.headers_mut().insert("weir-run-id", value);
-    }
+    run_header(&mut response, run);
     Ok(response)
 }
 
@@ -225,6 +228,7 @@ async fn whole(app: &App, body: Body, stall: Duration) -> Result<Bytes> {
                 Kind::TooLarge,
                 format!("the JSON body is larger than {limit} bytes"),
             )
+            .code("json_too_large")
             .hint("send larger rows as ndjson, arrow, csv or parquet, with ?steps=")
         } else {
             Error::new(Kind::Malformed, "the body ended before it was complete")
@@ -338,12 +342,22 @@ fn typed(map: serde_json::Map<String, Value>, at: &str) -> Result<Vec<arrow::dat
     map.into_iter().map(field).collect()
 }
 
-fn delivery(app: &App, caller: &Caller, run: uuid::Uuid) -> Delivery {
+/// Ready once the deadline has passed or the service stops.
+fn ended(ctx: Context) -> BoxFuture<'static, Error> {
+    Box::pin(async move {
+        let never = std::future::pending::<Result<()>>();
+        let ended = ctx.bounded(never).await;
+        ended.err().unwrap_or_else(weir_core::context::cancelled)
+    })
+}
+
+fn delivery(app: &App, caller: &Caller, run: uuid::Uuid, stop: BoxFuture<'static, Error>) -> Delivery {
     let span = tracing::Span::current();
     let request_id = caller.request_id.clone();
     Delivery {
         compute: app.compute.clone(),
         first_batch_wait: Duration::from_millis(app.limits.first_batch_ms),
+        stop,
         queue_bytes: app.limits.queue_bytes,
         metadata: vec![("weir.run_id".to_owned(), run.to_string())],
         problem: Box::new(move |error| {

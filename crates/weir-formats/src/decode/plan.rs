@@ -110,6 +110,9 @@ pub(super) fn misfit(message: String, what: &str) -> Error {
     if what == NOT_JSON {
         return error.code("malformed");
     }
+    if what.starts_with("nests deeper") {
+        return error.as_kind(Kind::Malformed).code("too_deep");
+    }
     error.hint(MISFIT_HINT)
 }
 
@@ -132,9 +135,10 @@ pub(super) fn at_row(error: Error, row: u64, line: Option<u64>) -> Error {
 pub(super) fn too_many_columns(limits: &DecodeLimits) -> Error {
     let most = limits.max_columns;
     Error::new(
-        Kind::TooLarge,
+        Kind::Invalid,
         format!("the input has more than {most} columns"),
     )
+    .code("too_many_columns")
     .hint("fields of nested objects count as columns, too")
 }
 
@@ -162,7 +166,7 @@ impl Meter {
     pub(super) fn decoded(&mut self, bytes: usize, limits: &DecodeLimits) -> Result<()> {
         self.decoded += bytes as u64;
         let refuse =
-            |text: String| Err(Error::new(Kind::TooLarge, text).code("too_large_to_compute"));
+            |text: String| Err(Error::new(Kind::TooLarge, text).code("decoded_too_large"));
         if limits
             .max_decoded_bytes
             .is_some_and(|most| self.decoded > most)

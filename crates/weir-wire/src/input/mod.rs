@@ -235,6 +235,7 @@ impl Reading {
                     Kind::TooLarge,
                     format!("the body is larger than {most} bytes"),
                 )
+                .code("body_too_large")
                 .hint("GET /v1/limits lists every limit"));
             }
             return Ok(Some(bytes));

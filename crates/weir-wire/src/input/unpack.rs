@@ -118,7 +118,7 @@ fn count(unpacked: &mut u64, bytes: usize, packed: u64, ratio: u64) -> Result<()
             Kind::TooLarge,
             format!("the body unpacks to more than {ratio} times its size"),
         )
-        .code("too_large_to_compute"));
+        .code("decoded_too_large"));
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ mod tests {
             ),
         ] {
             let error = unpacked(coding, &packed).unwrap_err();
-            assert_eq!(error.stable_code(), "too_large_to_compute");
+            assert_eq!(error.stable_code(), "decoded_too_large");
         }
     }
 }

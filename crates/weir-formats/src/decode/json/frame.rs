@@ -266,9 +266,10 @@ impl Framer {
             if passing.depth > limits.max_depth {
                 let most = limits.max_depth;
                 return Err(Error::new(
-                    Kind::TooLarge,
+                    Kind::Malformed,
                     format!("a value nests deeper than {most} levels"),
-                ));
+                ))
+                .code("too_deep"));
             }
             if passing.depth == 0 && matches!(byte, b']' | b'}') {
                 return Ok(self.passed(text));
