@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,14 +19,12 @@ use utoipa::ToSchema;
 use weir_core::types::parse_field;
 use weir_core::{Context, Error, Kind, Result, config};
 use weir_wire::decode::{DecodeOptions, json_members};
-use weir_wire::{
-    Delivery, Format, Intake, Media, Outcome, Rows, accepted, respond, rows_in, rows_of,
-};
+use weir_wire::{Delivery, Format, Intake, Media, Outcome, Rows, respond, rows_in, rows_of};
 
 use super::request::split_query;
 use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
-use crate::problem::{ApiError, ApiResult, Problem};
+use crate::problem::{ApiResult, Problem};
 use crate::state::App;
 
 /// How long a body of rows may stand still.
@@ -76,25 +74,7 @@ struct TransformQuery {
 
 /// `POST /v1/transform` for one format, or negotiated.
 pub fn transform_route(format: Option<Format>) -> MethodRouter<App> {
-    post(move |State(app): State<App>, request: Request| async move {
-        match transform(format, app, request).await {
-            Ok(response) => response,
-            Err(error) => refused(error),
-        }
-    })
-}
-
-/// 415 says what is taken.
-fn refused(error: ApiError) -> Response {
-    let is_media = error.0.kind() == Kind::MediaType;
-    let mut response = error.into_response();
-    if let Some(value) = is_media
-        .then(|| HeaderValue::from_str(&accepted()).ok())
-        .flatten()
-    {
-        response.headers_mut().insert("accept-post", value);
-    }
-    response
+    post(move |State(app): State<App>, request: Request| transform(format, app, request))
 }
 
 async fn transform(format: Option<Format>, app: App, request: Request) -> ApiResult<Response> {
