@@ -494,7 +494,11 @@ fn bombs_are_refused_before_they_are_unpacked() {
     let plain = DecodeOptions::default();
     // 1.1 GiB announced in four bytes.
     too_large(Format::Arrow, &[0x00, 0x1b, 0x00, 0x48, 0, 0, 0, 0], &plain);
-    refused(Format::Csv, ",".repeat(1_000_000).as_bytes(), "too_many_columns");
+    refused(
+        Format::Csv,
+        ",".repeat(1_000_000).as_bytes(),
+        "too_many_columns",
+    );
     let keys: String = (0..10_001).map(|n| format!("\"k{n}\":1,")).collect();
     let wide = format!("{{{keys}\"z\":1}}\n");
     refused(Format::Ndjson, wide.as_bytes(), "too_many_columns");

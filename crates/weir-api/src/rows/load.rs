@@ -65,7 +65,7 @@ impl Load {
             batches: answer.stream,
         };
         let delivery = delivery(&self.call, &self.row, run, Box::pin(ctx.ended()));
-        let mut response = respond(rows, self.options, delivery).await?;
+        let mut response = respond(rows, self.options.clone(), delivery).await?;
         data_headers(&mut response, &self.row, &self.read, run.id());
         let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
         response

@@ -25,6 +25,7 @@ use super::request::split_query;
 use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
 use crate::problem::{ApiResult, Problem};
+use crate::runs::RunId;
 use crate::state::App;
 
 /// How long a body of rows may stand still.
@@ -331,7 +332,12 @@ fn ended(ctx: Context) -> BoxFuture<'static, Error> {
     })
 }
 
-fn delivery(app: &App, caller: &Caller, run: uuid::Uuid, stop: BoxFuture<'static, Error>) -> Delivery {
+fn delivery(
+    app: &App,
+    caller: &Caller,
+    run: uuid::Uuid,
+    stop: BoxFuture<'static, Error>,
+) -> Delivery {
     let span = tracing::Span::current();
     let request_id = caller.request_id.clone();
     Delivery {

@@ -165,8 +165,7 @@ impl Meter {
     /// `bytes` more came out.
     pub(super) fn decoded(&mut self, bytes: usize, limits: &DecodeLimits) -> Result<()> {
         self.decoded += bytes as u64;
-        let refuse =
-            |text: String| Err(Error::new(Kind::TooLarge, text).code("decoded_too_large"));
+        let refuse = |text: String| Err(Error::new(Kind::TooLarge, text).code("decoded_too_large"));
         if limits
             .max_decoded_bytes
             .is_some_and(|most| self.decoded > most)

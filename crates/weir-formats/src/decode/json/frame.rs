@@ -265,11 +265,8 @@ impl Framer {
             self.at += 1;
             if passing.depth > limits.max_depth {
                 let most = limits.max_depth;
-                return Err(Error::new(
-                    Kind::Malformed,
-                    format!("a value nests deeper than {most} levels"),
-                ))
-                .code("too_deep"));
+                let message = format!("a value nests deeper than {most} levels");
+                return Err(Error::new(Kind::Malformed, message).code("too_deep"));
             }
             if passing.depth == 0 && matches!(byte, b']' | b'}') {
                 return Ok(self.passed(text));
