@@ -260,14 +260,24 @@ pub fn check_lists(
 }
 
 /// Refuses new fields that a source which attaches the credential sets itself.
-pub async fn refuse_clash(app: &App, row: &CredentialRow, fields: &Fields) -> Result<()> {
+pub async fn refuse_clash(
+    app: &App,
+    caller: &Caller,
+    row: &CredentialRow,
+    fields: &Fields,
+) -> Result<()> {
     let literals = fields.secrets.iter().map(|(field, _)| field.clone());
     let all: Vec<String> = literals.chain(fields.refs.keys().cloned()).collect();
-    match app.store.credential_clash(row, &all).await? {
+    match app
+        .store
+        .credential_clash(row, &all, &caller.scopes)
+        .await?
+    {
         None => Ok(()),
-        Some((source, field)) => {
-            let message =
-                format!("the source `{source}` attaches this credential and sets `{field}` itself");
+        Some((field, source)) => {
+            let source =
+                source.map_or("a source".to_owned(), |name| format!("the source `{name}`"));
+            let message = format!("{source} attaches this credential and sets `{field}` itself");
             Err(Error::invalid(pointer(&field), message)
                 .code("set_twice")
                 .hint("remove the field from the source first"))

@@ -271,7 +271,7 @@ async fn apply(
         .map(|(part, _)| *part);
     change::permit(app, caller, row, fields.as_ref(), unbound).await?;
     if let Some(fields) = &fields {
-        change::refuse_clash(app, row, fields).await?;
+        change::refuse_clash(app, caller, row, fields).await?;
     }
     let change = CredentialChange {
         name: patch.name,
@@ -285,7 +285,14 @@ async fn apply(
     // The patch was merged with this revision, so it must still be the one.
     let changed = app
         .store
-        .update_credential(row.id, Some(row.revision), action, change, &caller.actor())
+        .update_credential(
+            row.id,
+            Some(row.revision),
+            action,
+            change,
+            &caller.scopes,
+            &caller.actor(),
+        )
         .await?;
     app.forget_credential(row.id);
     Ok(changed)
@@ -305,7 +312,7 @@ pub async fn delete(
     let row = find(&app, &caller, &credential).await?;
     let expected = etag::if_match(&headers, row.revision)?;
     app.store
-        .delete_credential(row.id, expected, &caller.actor())
+        .delete_credential(row.id, expected, &caller.scopes, &caller.actor())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -371,6 +378,7 @@ pub async fn resolve(
     let mut users = app.store.credential_uses(&row, None, USERS + 1).await?;
     let used_by_truncated = users.len() > USERS;
     users.truncate(USERS);
+    users.retain(|user| caller.scopes.contains(&user.labels));
     let fields = masked(&row)
         .into_iter()
         .map(|(field, value)| {

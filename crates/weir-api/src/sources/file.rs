@@ -240,6 +240,7 @@ async fn credential(app: &App, wanted: CredentialCreate) -> Result<Did> {
             Some(row.revision),
             "credential.update",
             change,
+            &Scopes::all(),
             &actor(),
         )
         .await?;
@@ -372,7 +373,11 @@ async fn remove(
         let Some(row) = found.filter(|_| !credentials.contains(&name)) else {
             continue;
         };
-        match app.store.delete_credential(row.id, None, &actor()).await {
+        match app
+            .store
+            .delete_credential(row.id, None, &Scopes::all(), &actor())
+            .await
+        {
             Ok(()) => applied.removed.push(name),
             Err(error) if error.kind() == Kind::Conflict => {
                 applied.kept.push(error.message().to_owned());

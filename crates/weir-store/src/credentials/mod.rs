@@ -289,16 +289,23 @@ impl Store {
         expected: Option<i64>,
         action: &'static str,
         change: CredentialChange,
+        scopes: &Scopes,
         actor: &Actor,
     ) -> Result<CredentialRow> {
         let ring = match &change.fields {
             Some(_) => Some(self.ring()?),
             None => None,
         };
-        let actor = actor.clone();
+        let (actor, scopes) = (actor.clone(), scopes.clone());
         self.transact(move |connection| {
             Box::pin(async move {
                 held(connection, id, expected).await?;
+                if let Some(name) = &change.name {
+                    let before = read(connection, id).await?;
+                    if *name != before.name {
+                        uses::refuse_named(connection, &before, &scopes).await?;
+                    }
+                }
                 let details = json!({ "parts": change.parts() });
                 let row = update(connection, id, change, ring.as_deref(), &actor).await?;
                 let act = act(action, &row, details);
@@ -310,19 +317,20 @@ impl Store {
         .await
     }
 
-    /// Removes a credential that no source uses.
+    /// Removes a credential that no source uses; names those inside of `scopes` that do.
     pub async fn delete_credential(
         &self,
         id: Uuid,
         expected: Option<i64>,
+        scopes: &Scopes,
         actor: &Actor,
     ) -> Result<()> {
-        let actor = actor.clone();
+        let (actor, scopes) = (actor.clone(), scopes.clone());
         self.transact(move |connection| {
             Box::pin(async move {
                 held(connection, id, expected).await?;
                 let row = read(connection, id).await?;
-                uses::refuse_used(connection, &row).await?;
+                uses::refuse_used(connection, &row, &scopes).await?;
                 sqlx::query("delete from credentials where id = $1")
                     .bind(id)
                     .execute(&mut *connection)
@@ -419,11 +427,6 @@ async fn update(
     actor: &Actor,
 ) -> Result<CredentialRow> {
     let before = read(connection, id).await?;
-    if let Some(name) = &change.name
-        && *name != before.name
-    {
-        uses::refuse_named(connection, &before).await?;
-    }
     if let (Some(fields), Some(ring)) = (&change.fields, ring) {
         let version = sealed::replace(connection, id, &fields.secrets, Some(ring)).await?;
         remember(connection, id, version, fields, actor).await?;

@@ -1,7 +1,10 @@
 //! Which sources use a credential: those that attach it, and those whose
 //! config refers to one of its fields by the credential's name.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use weir_core::{Error, Kind, Result};
@@ -9,6 +12,7 @@ use weir_core::{Error, Kind, Result};
 use super::CredentialRow;
 use crate::connection::{Store, bounded};
 use crate::failure::failed;
+use crate::scopes::Scopes;
 
 /// A source that uses a credential.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
@@ -19,6 +23,9 @@ pub struct CredentialUse {
     pub name: String,
     /// Its connector.
     pub connector: String,
+    /// Its labels.
+    #[sqlx(json)]
+    pub labels: BTreeMap<String, String>,
     /// Attached as a whole; else the config refers to a field.
     pub attached: bool,
 }
@@ -27,7 +34,7 @@ pub struct CredentialUse {
 const NAMED: usize = 10;
 
 /// `$1` is the id, `$2` the starts of the references to it.
-const USES: &str = "select s.id, s.name, s.connector, coalesce(s.attached_credential_id = $1, false) as attached \
+const USES: &str = "select s.id, s.name, s.connector, s.labels, coalesce(s.attached_credential_id = $1, false) as attached \
     from sources s where (s.attached_credential_id = $1 or jsonb_path_exists(s.config, \
     '$.** ? (exists (@.\"$from\") && (@.\"$from\" starts with $a || @.\"$from\" starts with $b))', \
     jsonb_build_object('a', $2::text, 'b', $3::text)))";
@@ -68,14 +75,16 @@ impl Store {
         bounded(async { asked.fetch_one(&self.pool).await.map_err(failed) }).await
     }
 
-    /// A source that attaches the credential and gives one of `fields` itself, and that field.
+    /// One of `fields` that a source which attaches the credential gives itself, and
+    /// the name of that source where it is inside of `scopes`.
     pub async fn credential_clash(
         &self,
         row: &CredentialRow,
         fields: &[String],
-    ) -> Result<Option<(String, String)>> {
+        scopes: &Scopes,
+    ) -> Result<Option<(String, Option<String>)>> {
         let asked = sqlx::query_as(
-            "select s.name, f.field from sources s cross join unnest($2::text[]) as f (field) \
+            "select f.field, s.name, s.labels from sources s cross join unnest($2::text[]) as f (field) \
              where s.attached_credential_id = $1 and (s.config #> string_to_array(f.field, '.') is not null \
                or exists (select 1 from credential_fields o join credentials c on c.id = o.credential_id \
                           where c.id = s.credential_id and o.version = c.version and o.field = f.field)) \
@@ -83,7 +92,10 @@ impl Store {
         )
         .bind(row.id)
         .bind(fields);
-        bounded(async { asked.fetch_optional(&self.pool).await.map_err(failed) }).await
+        let found: Option<(String, String, Json<BTreeMap<String, String>>)> =
+            bounded(async { asked.fetch_optional(&self.pool).await.map_err(failed) }).await?;
+        Ok(found
+            .map(|(field, name, labels)| (field, Some(name).filter(|_| scopes.contains(&labels)))))
     }
 }
 
@@ -102,38 +114,56 @@ async fn some(
 }
 
 /// Refuses while any source uses it.
-pub(super) async fn refuse_used(connection: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    let users = some(connection, row, "order by s.name limit 11").await?;
+pub(super) async fn refuse_used(
+    connection: &mut PgConnection,
+    row: &CredentialRow,
+    scopes: &Scopes,
+) -> Result<()> {
+    let users = some(connection, row, "order by s.name limit 1000").await?;
     still_referenced(
         row,
         &users,
+        scopes,
         "attach another credential to these sources, or remove them",
     )
 }
 
 /// Refuses while the config of a source names it.
-pub(super) async fn refuse_named(connection: &mut PgConnection, row: &CredentialRow) -> Result<()> {
+pub(super) async fn refuse_named(
+    connection: &mut PgConnection,
+    row: &CredentialRow,
+    scopes: &Scopes,
+) -> Result<()> {
     let mut users = some(connection, row, "order by s.name").await?;
     users.retain(|user| !user.attached);
-    still_referenced(row, &users, "change the references of these sources first")
+    still_referenced(
+        row,
+        &users,
+        scopes,
+        "change the references of these sources first",
+    )
 }
 
+/// Names the users that the caller may see, and only says that there are others.
 fn still_referenced(
     row: &CredentialRow,
     users: &[CredentialUse],
+    scopes: &Scopes,
     hint: &'static str,
 ) -> Result<()> {
     if users.is_empty() {
         return Ok(());
     }
-    let named: Vec<String> = users
-        .iter()
+    let seen = users.iter().filter(|user| scopes.contains(&user.labels));
+    let mut named: Vec<String> = seen
         .take(NAMED)
         .map(|user| format!("`{}` ({})", user.name, user.id))
         .collect();
-    let more = if users.len() > NAMED { " and more" } else { "" };
+    if named.len() < users.len() {
+        named.push(format!("{} more", users.len() - named.len()));
+    }
     let message = format!(
-        "the credential `{}` is used by {}{more}",
+        "the credential `{}` is used by {}",
         row.name,
         named.join(", ")
     );

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Site, login, make, place, source};
-use weir_tests::{Client, Database, Service, database::PASSWORD, postgres};
+use weir_tests::{Client, Database, Options, Service, StoreKind, database::PASSWORD, postgres};
 
 async fn one(client: &Client, name: &str) -> Vec<Value> {
     client
@@ -205,4 +205,47 @@ async fn the_lists_of_a_credential_bind_admins_too() {
         .post("/v1/sources/bad/load", &json!({"query": "select 1"}))
         .await
         .expect_problem(422, "host_not_allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_reaches_other_instances_and_lets_loads_finish() {
+    let store = Database::create().await;
+    let key = (
+        "WEIR_MASTER_KEY",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    );
+    let start = async || {
+        let options = Options::on(StoreKind::Database(store.clone()));
+        let options = options.env("WEIR_ADMIN_KEY", "weir_two-instances-admin-key-000");
+        options.env(key.0, key.1).start().await
+    };
+    let (first, second) = (start().await, start().await);
+    let database = Database::create().await;
+    make(&first.client, "main", login(&database), json!({})).await;
+    first
+        .client
+        .post("/v1/sources", &source("s", place(&database), "main"))
+        .await
+        .expect_status(201);
+    assert_eq!(one(&second.client, "s").await.len(), 1);
+    let slow = async {
+        let body = json!({"query": "select 1 as one from pg_sleep(3)"});
+        second.client.rows("s", &body).await
+    };
+    let rotate = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let wrong = json!({"fields": {"password": "not it"}});
+        first
+            .client
+            .post("/v1/credentials/main/rotate", &wrong)
+            .await
+            .expect_status(200);
+        second
+            .client
+            .post("/v1/sources/s/load", &json!({"query": "select 1"}))
+            .await
+            .expect_problem(424, "authentication");
+    };
+    let (rows, ()) = tokio::join!(slow, rotate);
+    assert_eq!(rows, [json!({"one": 1})], "what ran kept its connection");
 }

@@ -163,3 +163,41 @@ async fn each_role_does_what_it_may() {
         .await
         .expect_problem(403, "forbidden");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_out_of_scope_are_not_named() {
+    let site = Site::start().await;
+    let sales = site.key("editor", &["team:sales"]).await;
+    let database = Database::create().await;
+    let labels = json!({"labels": {"team": "sales"}});
+    make(site.admin(), "shared", login(&database), labels).await;
+    for (name, team) in [("seen", "sales"), ("hidden", "ops")] {
+        let mut body = source(name, place(&database), "shared");
+        body["labels"] = json!({"team": team});
+        site.admin()
+            .post("/v1/sources", &body)
+            .await
+            .expect_status(201);
+    }
+    let answer = sales.delete("/v1/credentials/shared").await;
+    let problem = answer.expect_problem(409, "still_referenced");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("`seen`") && !detail.contains("hidden"),
+        "{detail}"
+    );
+    assert_eq!(sales.delete("/v1/sources/seen").await.status, 204);
+    let answer = sales.delete("/v1/credentials/shared").await;
+    let problem = answer.expect_problem(409, "still_referenced");
+    assert!(
+        !problem["detail"].as_str().unwrap().contains("hidden"),
+        "{problem:#}"
+    );
+    let clash = json!({"fields": {"database": "x"}});
+    let answer = sales.patch("/v1/credentials/shared", &clash).await;
+    let problem = answer.expect_problem(422, "set_twice");
+    assert!(
+        !problem["detail"].as_str().unwrap().contains("hidden"),
+        "{problem:#}"
+    );
+}
