@@ -9,6 +9,10 @@ alter table api_keys
 
 create unique index api_keys_name on api_keys (name collate "C");
 
+-- Ids of the master keys that an instance holds, so that nothing is sealed
+-- under a key that another one cannot open.
+alter table instances add column master_keys bytea[];
+
 -- Two classes: `admin` is written in the transaction of the act itself,
 -- `access` (preview, load, query) before the first byte of the answer.
 -- By day, so that what is too old is dropped as a whole.

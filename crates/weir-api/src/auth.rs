@@ -46,7 +46,8 @@ impl Role {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// The role of this name.
+    pub fn parse(name: &str) -> Option<Self> {
         [Role::Reader, Role::Editor, Role::Admin]
             .into_iter()
             .find(|r| r.name() == name)

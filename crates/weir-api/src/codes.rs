@@ -29,6 +29,11 @@ pub const PAGES: &[Page] = &[
         "A value has more or fewer dimensions than its column declares. Cast the column to text, or to json with to_json, in a query.",
     ),
     page(
+        "audit_unavailable",
+        "The read cannot be recorded",
+        "Every read of data is recorded before its first byte. The service's own database is away or busy; try again after Retry-After.",
+    ),
+    page(
         "authentication",
         "The source did not accept the credentials",
         "Check user, password, certificate and database; POST /v1/sources/{s}/test shows the step that failed.",
@@ -182,6 +187,11 @@ pub const PAGES: &[Page] = &[
         "json_too_large",
         "The JSON body is too large",
         "A JSON body is read whole. Send larger data in a streamed format; GET /v1/limits lists every limit.",
+    ),
+    page(
+        "last_admin_key",
+        "The last admin key stays",
+        "Without an admin key that does not expire nobody could make keys any more. Make another one first.",
     ),
     page(
         "load_bytes",

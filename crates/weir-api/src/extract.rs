@@ -1,7 +1,7 @@
 //! Extractors that refuse with our own errors: JSON bodies, query parameters,
 //! path parameters.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -35,6 +35,21 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         let body = whole(request.into_body(), app.limits.json_body_bytes).await?;
         app.limits.check_depth(&body)?;
         Ok(Json(config::decode_slice(&body)?))
+    }
+}
+
+/// A JSON body that may be left out, which means all defaults.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(OptionalJson(T::default()));
+        }
+        let Json(body) = Json::from_request(request, app).await?;
+        Ok(OptionalJson(body))
     }
 }
 

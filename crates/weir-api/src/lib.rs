@@ -3,6 +3,7 @@
 //! The crate can print its document without a store or a connector; handlers
 //! get what they need from [`state::App`].
 
+mod audit;
 mod auth;
 pub mod background;
 mod codes;
@@ -14,6 +15,7 @@ mod etag;
 mod examples;
 mod extract;
 mod idempotency;
+mod keys;
 mod limits;
 pub mod openapi;
 mod openapi30;
@@ -32,12 +34,13 @@ pub mod system;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 use weir_core::Error;
 
 pub use auth::{Role, hash_key};
+pub use keys::new_key;
 use problem::ApiError;
 pub use sources::{doctor, file as sources_file};
 use state::App;
@@ -45,11 +48,13 @@ use state::App;
 /// All routes with their layers.
 pub fn router(app: App) -> Router {
     let guarded = guarded_routes()
+        .router
+        .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(app.clone(), idempotency::once))
         .layer(from_fn(conventions::hold))
         .layer(from_fn_with_state(app.clone(), auth::authenticate));
     Router::new()
-        .merge(open_routes().layer(from_fn(conventions::hold)))
+        .merge(open_routes().router.layer(from_fn(conventions::hold)))
         .nest("/v1", guarded)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(panicked))
@@ -57,8 +62,23 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-fn open_routes() -> Router<App> {
-    Router::new()
+/// Routes that know their paths, which axum's own do not tell.
+#[derive(Default)]
+struct Routes {
+    router: Router<App>,
+    paths: Vec<String>,
+}
+
+impl Routes {
+    fn route(mut self, path: &str, to: MethodRouter<App>) -> Self {
+        self.paths.push(path.to_owned());
+        self.router = self.router.route(path, to);
+        self
+    }
+}
+
+fn open_routes() -> Routes {
+    Routes::default()
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
         .route("/openapi.json", get(system::openapi))
@@ -68,10 +88,17 @@ fn open_routes() -> Router<App> {
         .route("/problems/{code}", get(pages::problem))
 }
 
-fn guarded_routes() -> Router<App> {
-    let mut routes = Router::new()
+fn guarded_routes() -> Routes {
+    let mut routes = Routes::default()
         .route("/whoami", get(system::whoami))
         .route("/limits", get(system::limits))
+        .route("/api-keys", get(keys::list).post(keys::create))
+        .route(
+            "/api-keys/{key}",
+            get(keys::get).patch(keys::update).delete(keys::delete),
+        )
+        .route("/api-keys/{key}/rotate", post(keys::rotate))
+        .route("/audit", get(audit::list))
         .route("/connectors", get(system::connectors))
         .route("/connectors/{kind}", get(system::connector))
         .route(
@@ -133,7 +160,7 @@ fn guarded_routes() -> Router<App> {
                 rows::transform_route(Some(format)),
             );
     }
-    routes.fallback(|| async { StatusCode::NOT_FOUND })
+    routes
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
@@ -143,4 +170,35 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text");
     ApiError(Error::internal(format!("a handler panicked: {text}")).code("panic")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Pages and documents that describe the rest.
+    const UNDOCUMENTED: [&str; 4] = [
+        "/docs",
+        "/docs/{file}",
+        "/openapi.json",
+        "/openapi-3.0.json",
+    ];
+
+    #[test]
+    fn every_path_of_the_router_is_documented_and_no_other() {
+        let open = super::open_routes().paths.into_iter();
+        let guarded = super::guarded_routes().paths.into_iter();
+        let routed: BTreeSet<String> = open
+            .filter(|path| !UNDOCUMENTED.contains(&path.as_str()))
+            .chain(guarded.map(|path| format!("/v1{path}")))
+            .collect();
+        let document = crate::openapi::document();
+        let documented: BTreeSet<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(routed, documented);
+    }
 }

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 
 use crate::problem::Problem;
 use crate::rows::{DryRun, LoadRequest, PreviewAnswer, PreviewRequest, TransformRequest};
-use crate::{credentials, examples, openapi30, pages, polish, runs, sources, system};
+use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, sources, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,7 @@ use crate::{credentials, examples, openapi30, pages, polish, runs, sources, syst
         (name = "rows", description = "Streams, schemas, previews and loads"),
         (name = "runs", description = "What was loaded, how it ended, and how to stop it"),
         (name = "connectors", description = "The systems this build can speak to"),
+        (name = "keys", description = "Api keys, and who did what"),
         (name = "system", description = "Health, limits, the caller")
     ),
     paths(
@@ -34,6 +35,7 @@ use crate::{credentials, examples, openapi30, pages, polish, runs, sources, syst
         sources::create, sources::list, sources::get, sources::update, sources::delete,
         sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
         sources::streams::streams, sources::streams::schema,
+        keys::create, keys::list, keys::get, keys::update, keys::rotate, keys::delete, audit::list,
         runs::list, runs::get, runs::cancel,
         system::connectors, system::connector, system::whoami, system::limits,
         system::healthz, system::readyz, pages::problem

@@ -11,9 +11,11 @@ use weir_core::{
     Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo,
 };
 use weir_engine::Engine;
-use weir_store::{SourceRow, Store};
+use weir_store::{Access, AccessLog, SourceRow, Store};
 pub use weir_wire::Spool;
 use weir_wire::decode::{DecodeLimits, DecodeOptions};
+
+use crate::auth::Caller;
 
 use crate::cors::Cors;
 use crate::credentials::attach::{self, Wanting};
@@ -60,6 +62,7 @@ pub struct Shared {
     pages: Mutex<HashMap<PageKey, KeptPage>>,
     runs: Runs,
     pub(crate) keys: crate::auth::KeyCache,
+    reads: AccessLog,
 }
 
 /// Of the source, of its own secrets, of the credential it attaches.
@@ -93,7 +96,9 @@ impl std::ops::Deref for App {
 impl App {
     /// Wraps the parts.
     pub fn new(parts: Parts) -> Self {
+        let reads = AccessLog::start(&parts.store);
         App(Arc::new(Shared {
+            reads,
             parts,
             open: Mutex::default(),
             pages: Mutex::default(),
@@ -122,6 +127,11 @@ impl App {
             },
             ..DecodeOptions::default()
         }
+    }
+
+    /// Records a read; to be awaited before the first byte of its answer.
+    pub async fn access(&self, caller: &Caller, access: Access) -> Result<()> {
+        self.0.reads.record(caller.actor(), access).await
     }
 
     /// A context that ends after `limit` or when the service stops.

@@ -3,6 +3,7 @@
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use serde::Serialize;
@@ -45,6 +46,14 @@ pub struct WhoAmI {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// Labels `key:value`: the key sees and makes only what carries one of
+    /// them; empty for everything.
+    pub scopes: Vec<String>,
+    /// When the key stops working.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What is bounded, as at `GET /v1/limits`.
+    pub limits: Limits,
     /// Version of the service.
     pub version: String,
 }
@@ -52,11 +61,14 @@ pub struct WhoAmI {
 /// Who am I
 #[utoipa::path(get, path = "/v1/whoami", operation_id = "get_whoami", tag = "system",
     responses((status = 200, description = "Your key", body = WhoAmI)))]
-pub async fn whoami(Reader(caller): Reader) -> Answer<WhoAmI> {
+pub async fn whoami(State(app): State<App>, Reader(caller): Reader) -> Answer<WhoAmI> {
     Answer(WhoAmI {
         key_id: caller.key_id,
         name: caller.name,
         role: caller.role,
+        scopes: caller.scopes.texts(),
+        expires_at: caller.expires_at,
+        limits: app.limits.clone(),
         version: VERSION.to_owned(),
     })
 }

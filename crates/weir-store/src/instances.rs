@@ -13,8 +13,9 @@ use crate::failure::failed;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Written anew each time: a row that others took for dead comes back.
-const BEAT: &str = "insert into instances (id, version, address, started_at) values ($1, $2, $3, $4) \
-    on conflict (id) do update set heartbeat_at = now()";
+const BEAT: &str = "insert into instances (id, version, address, started_at, master_keys) \
+    values ($1, $2, $3, $4, $5) \
+    on conflict (id) do update set heartbeat_at = now(), master_keys = excluded.master_keys";
 /// An instance that was silent for a minute is gone.
 const BURY: &str = "delete from instances where heartbeat_at < now() - interval '60 seconds'";
 
@@ -104,11 +105,14 @@ impl Store {
 
     async fn beat(&self, row: &(Uuid, String, String, DateTime<Utc>)) -> Result<()> {
         let (id, version, address, started) = row;
+        let held = self.ring().map(|ring| ring.ids()).unwrap_or_default();
+        let keys: Vec<[u8; 8]> = held.iter().map(|key| key.0).collect();
         let written = sqlx::query(BEAT)
             .bind(id)
             .bind(version)
             .bind(address)
             .bind(started)
+            .bind(keys)
             .execute(&self.pool);
         bounded(async { written.await.map(drop).map_err(failed) }).await?;
         let buried = sqlx::query(BURY).execute(&self.pool);

@@ -1,8 +1,10 @@
 //! The metadata Postgres: sources, sealed credentials, api keys, instances, and
 //! the private server that is started where none is given.
 
+mod access;
 mod api_keys;
 mod audit;
+mod audit_list;
 mod connection;
 mod credentials;
 pub mod embedded;
@@ -13,6 +15,7 @@ mod managed;
 mod messages;
 mod migrate;
 pub mod partitions;
+mod rewrap;
 mod runs;
 mod scopes;
 mod seal;
@@ -21,8 +24,10 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use access::{Access, AccessLog};
+pub use api_keys::{ApiKeyChange, ApiKeyRow, NewApiKey, Rotation};
 pub use audit::{Act, Actor};
+pub use audit_list::{AuditFilter, AuditPage, AuditPlace, AuditRow};
 pub use connection::{Store, StoreOptions};
 pub use credentials::{
     CredentialChange, CredentialFilter, CredentialRow, CredentialUse, Fields, NewCredential,

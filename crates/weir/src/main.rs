@@ -2,6 +2,7 @@
 
 mod doctor;
 mod files;
+mod keys;
 mod limits;
 mod serve;
 mod settings;
@@ -29,6 +30,9 @@ enum Command {
     Migrate(Settings),
     /// Look at the configuration, the store and every source, and say what is wrong
     Doctor(Settings),
+    /// Look after the master keys
+    #[command(subcommand)]
+    Keys(Keys),
     /// Print the OpenAPI document
     Openapi {
         /// Version of OpenAPI: 3.1 is the reference, 3.0 is for tools that cannot read it
@@ -37,6 +41,12 @@ enum Command {
     },
     /// Print the catalogue of connectors as JSON
     Connectors,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Seal everything under the newest of the keys in WEIR_MASTER_KEY; instances may run meanwhile
+    Rotate(Settings),
 }
 
 fn main() -> std::process::ExitCode {
@@ -71,6 +81,11 @@ fn run(cli: Cli) -> Result<bool> {
             serve::migrate(&settings)
         }
         Command::Doctor(settings) => return doctor::examine_all(settings.complete()),
+        Command::Keys(Keys::Rotate(settings)) => {
+            let settings = settings.complete()?;
+            telemetry::install(&settings)?;
+            keys::rotate(&settings)
+        }
         Command::Openapi { openapi_version } => print(match openapi_version.as_str() {
             "3.0" => weir_api::openapi::text_3_0(),
             _ => weir_api::openapi::text(),

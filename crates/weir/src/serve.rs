@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rand::TryRngCore;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,7 @@ use weir_core::Secret;
 use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
 use weir_net::{Dialer, Egress};
-use weir_store::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use weir_store::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use weir_store::{Actor, NewApiKey, NewSource, Seal, Store, StoreOptions};
 use weir_vault::KeyRing;
 
@@ -76,6 +75,25 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Opens the store beside a service that may be running on it.
+    pub async fn beside(settings: &Settings, compute: Compute) -> Result<Self> {
+        if settings.database_url.is_none()
+            && let Some(url) = embedded::running(&settings.data_dir())
+        {
+            let options = StoreOptions {
+                url,
+                max_connections: 2,
+                compute: compute.clone(),
+            };
+            if let Ok(store) = Store::connect(options).await {
+                let embedded = None;
+                return Ok(Stored { store, embedded });
+            }
+            // Left by a server that was killed.
+        }
+        Stored::open(settings, compute).await
+    }
+
     /// Connects and brings the schema up to date.
     async fn open(settings: &Settings, compute: Compute) -> Result<Self> {
         let stored = Stored::connect(settings, compute).await?;
@@ -174,6 +192,13 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         let outcome = accept(settings, listener, app.clone(), &data_dir, shutdown.clone()).await;
         shutdown.cancel();
         app.runs().settle(SETTLE_LIMIT).await;
+        // So that the others need not wait until its heartbeat is missed.
+        if let Err(error) = stored.store.leave(instance).await {
+            tracing::warn!(
+                detail = error.log_detail(),
+                "still listed as running: {error}"
+            );
+        }
         outcome
     }
     .await;
@@ -338,7 +363,7 @@ async fn first_admin_key(settings: &Settings, store: &Store, data_dir: &Path) ->
     let path = data_dir.join("admin.key");
     let (key, given) = match &settings.admin_key {
         Some(key) => (key.clone(), true),
-        None => (new_key()?, false),
+        None => (weir_api::new_key().map_err(explained)?, false),
     };
     let printable = key.expose().bytes().all(|b| b.is_ascii_graphic());
     if key.expose().len() < 24 || !printable {
@@ -369,16 +394,6 @@ async fn first_admin_key(settings: &Settings, store: &Store, data_dir: &Path) ->
         (false, true) => {}
     }
     Ok(())
-}
-
-fn new_key() -> Result<Secret> {
-    use base64::Engine as _;
-    let mut bytes = [0_u8; 32];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut bytes)
-        .context("the system gives no random bytes")?;
-    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    Ok(Secret::new(format!("weir_{text}")))
 }
 
 async fn register_sample(store: &Store) -> Result<()> {

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_core::{PushDown, Read, Result};
+use weir_core::{Context, PushDown, Read, Result};
 use weir_engine::Answer;
-use weir_store::SourceRow;
+use weir_store::{Access, SourceRow};
 use weir_wire::{Rows, RowsOptions, respond};
 
-use super::{Call, answer, data_headers, delivery};
+use super::{Call, access, answer, data_headers, delivery, recorded};
 use crate::problem::ApiResult;
 use crate::runs::{Begin, Run, RunId, RunKind};
 
@@ -58,7 +58,8 @@ impl Load {
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
         let ctx = run.context(self.limit);
         let start = Instant::now();
-        let answer = answer(&self.call.app, &self.row, &self.read, &ctx).await?;
+        let access = access("load", &self.row, &self.read, run.id());
+        let answer = self.recorded(access, &ctx).await?;
         let prepared = start.elapsed();
         let rows = Rows {
             schema: answer.schema,
@@ -74,10 +75,18 @@ impl Load {
         Ok(response)
     }
 
+    /// The answer of the source, which works while the read is being recorded.
+    async fn recorded(&self, access: Access, ctx: &Context) -> Result<Answer> {
+        let Call { app, caller, .. } = &self.call;
+        let opened = answer(app, &self.row, &self.read, ctx);
+        recorded(app, caller, access, opened).await
+    }
+
     async fn only_say(&self, id: RunId) -> Result<Response> {
         let ctx = self.call.app.context(self.limit);
         let _stop = ctx.cancel.clone().drop_guard();
-        let answer = answer(&self.call.app, &self.row, &self.read, &ctx).await?;
+        let access = access("dry_run", &self.row, &self.read, id.id);
+        let answer = self.recorded(access, &ctx).await?;
         let mut response = axum::Json(DryRun::of(&answer, &self.read)).into_response();
         super::run_header(&mut response, id.id);
         Ok(response)

@@ -6,6 +6,7 @@
 pub(crate) mod document;
 mod load;
 mod preview;
+mod recorded;
 mod request;
 mod transform;
 
@@ -35,6 +36,7 @@ use crate::state::App;
 use load::Load;
 pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
+use recorded::{access, recorded};
 pub use request::{LoadQuery, LoadRequest, PreviewRequest};
 pub use transform::{TransformRequest, transform_route};
 

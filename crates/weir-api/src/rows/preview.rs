@@ -12,7 +12,7 @@ use weir_core::{Result, config};
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::request::{PreviewRequest, split_query};
-use super::{Call, Nothing, answer, data_headers, delivery, format_options};
+use super::{Call, Nothing, access, answer, data_headers, delivery, format_options, recorded};
 use crate::extract::Json;
 use crate::problem::ApiResult;
 use crate::runs::{Begin, RunId, RunKind};
@@ -60,7 +60,9 @@ pub(super) async fn preview(
     start_record.before_answer().await?;
     let ctx = run.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
-    let answer = answer(app, &row, &read, &ctx).await?;
+    let access = access("preview", &row, &read, run.id());
+    let opened = answer(app, &row, &read, &ctx);
+    let answer = recorded(app, &call.caller, access, opened).await?;
     let schema = answer.schema.clone();
     let most_bytes = app.limits.preview_bytes;
     let taken = ctx

@@ -25,7 +25,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -61,6 +61,15 @@ pub struct EmbeddedPostgres {
     stop: Option<oneshot::Sender<()>>,
     keeper: Task<()>,
     folders: Folders,
+}
+
+/// Where the private server of a service that runs in this folder listens.
+pub fn running(data_dir: &Path) -> Option<Secret> {
+    let notes = std::fs::read_to_string(data_dir.join("pg/data/postmaster.pid")).ok()?;
+    let lines: Vec<&str> = notes.lines().map(str::trim).collect();
+    // The server's own file: pid, data folder, start, port, socket folder …
+    let (port, socket) = (lines.get(3)?, lines.get(4)?);
+    (!socket.is_empty()).then(|| Secret::new(server::url(port, socket, NAME)))
 }
 
 impl EmbeddedPostgres {

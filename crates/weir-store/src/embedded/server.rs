@@ -121,11 +121,7 @@ impl Plan {
 
     /// The url of a database of this server.
     pub(super) fn url(&self, database: &str) -> String {
-        let folder = percent_encoded(&text(&self.socket.0));
-        format!(
-            "postgres://{NAME}@localhost:{}/{database}?host={folder}&sslmode=disable",
-            self.port
-        )
+        url(&self.port.to_string(), &text(&self.socket.0), database)
     }
 
     /// Starts the server and waits until it takes connections.
@@ -341,6 +337,12 @@ fn said_since(log: &Path, start: u64) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The url of a database of the server with this socket folder.
+pub(super) fn url(port: &str, socket: &str, database: &str) -> String {
+    let folder = percent_encoded(socket);
+    format!("postgres://{NAME}@localhost:{port}/{database}?host={folder}&sslmode=disable")
 }
 
 fn percent_encoded(text: &str) -> String {

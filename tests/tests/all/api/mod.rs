@@ -1,5 +1,6 @@
 //! What callers see, by path.
 
+mod audit;
 mod auth;
 mod connectors;
 mod conventions;
@@ -7,7 +8,9 @@ mod cors;
 mod credentials;
 mod errors;
 mod formats;
+mod golden;
 mod idempotency;
+mod keys;
 mod negotiation;
 mod openapi;
 mod runs;

@@ -5,6 +5,7 @@ mod doctor;
 mod embedded;
 mod first_start;
 mod instances;
+mod rotation;
 mod secrets;
 mod settings;
 mod sources_file;
