@@ -14,6 +14,8 @@ use crate::connection::{Store, bounded};
 use crate::failure::failed;
 use crate::scopes::Scopes;
 
+type Labels = Json<BTreeMap<String, String>>;
+
 /// A source that uses a credential.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct CredentialUse {
@@ -92,7 +94,7 @@ impl Store {
         )
         .bind(row.id)
         .bind(fields);
-        let found: Option<(String, String, Json<BTreeMap<String, String>>)> =
+        let found: Option<(String, String, Labels)> =
             bounded(async { asked.fetch_optional(&self.pool).await.map_err(failed) }).await?;
         Ok(found
             .map(|(field, name, labels)| (field, Some(name).filter(|_| scopes.contains(&labels)))))

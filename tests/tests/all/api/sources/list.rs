@@ -61,6 +61,12 @@ async fn filters_narrow_the_list() {
         list("label=team:even&search=S1").await,
         ["s10", "s12", "s14", "s16", "s18"]
     );
+    assert_eq!(list("label=team:even&label=all:yes").await.len(), 13);
+    assert_eq!(
+        list("label=team:even&label=team:odd").await,
+        Vec::<String>::new(),
+        "every label must fit"
+    );
     assert_eq!(list("connector=postgres").await, Vec::<String>::new());
     assert_eq!(
         list("search=%25").await,
