@@ -19,6 +19,7 @@ pub mod project;
 pub mod report;
 pub mod service;
 pub mod wire;
+pub mod xlsx;
 
 pub use client::{Answer, Client};
 pub use database::Database;

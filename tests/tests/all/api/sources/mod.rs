@@ -3,6 +3,7 @@
 mod change;
 mod doctor;
 mod failures;
+mod files;
 pub mod hang_up;
 mod list;
 mod load;
