@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cap_std::fs::Dir;
 use parking_lot::Mutex;
@@ -140,10 +140,9 @@ impl Table {
             })?)),
             Body::Streamed(kind, format, packing) => {
                 let mut options = shared.options(*kind)?;
-                options
-                    .types
-                    .retain(|field| wanted.types.iter().all(|of| of.name() != field.name()));
-                options.types.extend(wanted.types.iter().cloned());
+                if *format != Format::Arrow {
+                    options.types = self.asked_types(shared, &wanted.types)?;
+                }
                 // Some column must be decoded to know how many rows there are.
                 let columns: &[usize] = if wanted.columns.is_empty() {
                     &[0]
@@ -169,6 +168,18 @@ impl Table {
         })
     }
 
+    /// Types that are not found in the text: those of a union, and those of the
+    /// config for columns that this file has.
+    fn asked_types(&self, shared: &Shared, of_union: &[FieldRef]) -> Result<Vec<FieldRef>> {
+        let mut asked = types(shared)?;
+        asked.retain(|field| {
+            self.schema.column_with_name(field.name()).is_some()
+                && of_union.iter().all(|of| of.name() != field.name())
+        });
+        asked.extend(of_union.iter().cloned());
+        Ok(asked)
+    }
+
     fn streamed(&self, format: Format, packing: Packing, options: DecodeOptions) -> Result<Text> {
         let ratio = options.limits.ratio;
         let unpacked = self.content.unpacked(packing, ratio);
@@ -188,13 +199,8 @@ impl Shared {
         if kind == FileFormat::Tsv && csv.delimiter.is_none() {
             csv.delimiter = Some(b'\t');
         }
-        let types = match kind {
-            FileFormat::Arrow => Vec::new(),
-            _ => types(self)?,
-        };
         Ok(DecodeOptions {
             csv,
-            types,
             ..DecodeOptions::default()
         })
     }
@@ -296,12 +302,29 @@ fn find_schema(
         text.step(path)?;
         text.ready.clear();
     };
+    let schema = match format {
+        Format::Arrow => schema,
+        _ => retyped(&schema, &types(shared)?),
+    };
     let mut known = shared.known.0.lock();
     if known.len() >= KEPT {
         known.clear();
     }
     known.insert(key, Arc::clone(&schema));
     Ok(schema)
+}
+
+/// The schema with the types that the config asks for.
+fn retyped(schema: &SchemaRef, asked: &[FieldRef]) -> SchemaRef {
+    if asked.is_empty() {
+        return Arc::clone(schema);
+    }
+    let retyped = |field: &FieldRef| {
+        let asked = asked.iter().find(|asked| asked.name() == field.name());
+        Arc::clone(asked.unwrap_or(field))
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(retyped).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 fn read_sheet(
