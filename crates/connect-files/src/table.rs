@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use cap_std::fs::Dir;
 use parking_lot::Mutex;
 use weir_core::types::field_of_type;
-use weir_core::{Error, Predicate, Result, SourceFault};
+use weir_core::{Error, Kind, Predicate, Result, SourceFault};
 use weir_formats::Format;
 use weir_formats::decode::{DecodeLimits, DecodeOptions, Decoder, decoder};
 use weir_formats::excel::{self, Sheet};
@@ -221,21 +221,27 @@ fn gave_up() -> Error {
         .hint("the file may be damaged; read it with another tool to compare")
 }
 
+/// Content that cannot be read is the file's fault, whatever a decoder of bodies
+/// calls it; the text says which file.
 fn named(path: &str, error: Error) -> Error {
-    match error.kind() {
-        weir_core::Kind::Source(SourceFault::Data) => {
-            let text = format!("`{path}`: {}", error.message());
-            let hint = error.hint_text().map(str::to_owned);
-            let mut renamed = Error::source(SourceFault::Data, text).code(error.stable_code());
-            if let Some(said) = error.source_message() {
-                renamed = renamed.said(said.clone());
-            }
-            match hint {
-                Some(hint) => renamed.hint(hint),
-                None => renamed,
-            }
-        }
-        _ => error,
+    if !matches!(
+        error.kind(),
+        Kind::Malformed | Kind::Source(SourceFault::Data)
+    ) {
+        return error;
+    }
+    let text = format!("`{path}`: {}", error.message());
+    let mut named = Error::source(SourceFault::Data, text);
+    if let Some(said) = error.source_message() {
+        named = named.said(said.clone());
+    }
+    if error.stable_code() == Kind::Malformed.code() {
+        return named.hint("the file may be damaged or cut short, or have another format");
+    }
+    named = named.code(error.stable_code());
+    match error.hint_text() {
+        Some(hint) => named.hint(hint.to_owned()),
+        None => named,
     }
 }
 
@@ -362,14 +368,14 @@ impl Rows {
     /// The next batch; `None` at the end of a file that is still what it was.
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         let next = match &mut self.inner {
-            Inner::Parquet(rows) => rows.next(),
+            Inner::Parquet(rows) => rows.next().map_err(|error| named(&self.path, error)),
             Inner::Streamed(text) => text.next(&self.path),
             Inner::Ready(batches) => Ok(batches.pop_front()),
         };
         match next {
             Ok(Some(batch)) => Ok(Some(batch)),
             Ok(None) => self.content.check(&self.path).map(|()| None),
-            Err(error) => Err(self.content.explain(&self.path, named(&self.path, error))),
+            Err(error) => Err(self.content.explain(&self.path, error)),
         }
     }
 
@@ -420,7 +426,8 @@ impl Text {
             0 => decoder.finish(&mut out),
             _ => decoder.push(chunk, &mut out),
         });
-        catch_unwind(work).unwrap_or_else(|_| Err(gave_up()))?;
+        let pushed = catch_unwind(work).unwrap_or_else(|_| Err(gave_up()));
+        pushed.map_err(|error| named(path, error))?;
         self.is_over = count == 0;
         self.ready.extend(out);
         Ok(())

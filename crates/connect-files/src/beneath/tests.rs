@@ -43,7 +43,7 @@ impl Place {
         Ok(std::io::read_to_string(opened.file).unwrap())
     }
 
-    fn code(&self, path: &str) -> &'static str {
+    fn refusal(&self, path: &str) -> &'static str {
         self.read(path).unwrap_err().stable_code()
     }
 }
@@ -55,9 +55,9 @@ fn a_file_below_the_root_opens() {
     fs::create_dir(place.mine().join("sub")).unwrap();
     symlink("../a.csv", place.mine().join("sub/link.csv")).unwrap();
     assert_eq!(place.read("sub/link.csv").unwrap(), "inside");
-    assert_eq!(place.code("b.csv"), "source_not_found");
-    assert_eq!(place.code("a.csv/b.csv"), "source_not_found");
-    assert_eq!(place.code("sub"), "source_not_found");
+    assert_eq!(place.refusal("b.csv"), "source_not_found");
+    assert_eq!(place.refusal("a.csv/b.csv"), "source_not_found");
+    assert_eq!(place.refusal("sub"), "source_not_found");
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn paths_that_are_no_plain_paths_are_refused() {
         "a.csv/",
         "a.csv/.",
     ] {
-        assert_eq!(place.code(path), "path_not_allowed", "{path:?}");
+        assert_eq!(place.refusal(path), "path_not_allowed", "{path:?}");
     }
-    assert_eq!(place.code(&"a/".repeat(3_000)), "path_not_allowed");
+    assert_eq!(place.refusal(&"a/".repeat(3_000)), "path_not_allowed");
     // Nothing is decoded: this is a name like any other.
-    assert_eq!(place.code("%2e%2e/secret"), "source_not_found");
+    assert_eq!(place.refusal("%2e%2e/secret"), "source_not_found");
     fs::create_dir(place.mine().join("%2e%2e")).unwrap();
     fs::write(place.mine().join("%2e%2e/b.csv"), "literal").unwrap();
     assert_eq!(place.read("%2e%2e/b.csv").unwrap(), "literal");
@@ -125,16 +125,16 @@ fn links_that_lead_out_or_in_circles_are_refused() {
 fn only_regular_files_open_and_nothing_hangs() {
     let place = Place::new();
     nix::unistd::mkfifo(&place.mine().join("fifo.csv"), Mode::S_IRWXU).unwrap();
-    assert_eq!(place.code("fifo.csv"), "path_not_allowed");
+    assert_eq!(place.refusal("fifo.csv"), "path_not_allowed");
     let socket = std::os::unix::net::UnixListener::bind(place.mine().join("socket.csv"));
-    assert_eq!(place.code("socket.csv"), "path_not_allowed");
+    assert_eq!(place.refusal("socket.csv"), "path_not_allowed");
     drop(socket);
     if nix::unistd::geteuid().is_root() {
         use nix::sys::stat::{SFlag, makedev, mknod};
         let null = place.mine().join("null.csv");
         // Not every container lets its root make devices.
         if mknod(&null, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).is_ok() {
-            assert_eq!(place.code("null.csv"), "path_not_allowed");
+            assert_eq!(place.refusal("null.csv"), "path_not_allowed");
         }
     }
 }
@@ -147,7 +147,7 @@ fn a_second_name_is_refused_unless_allowed() {
         place.mine().join("hard.csv"),
     )
     .unwrap();
-    assert_eq!(place.code("hard.csv"), "hard_link");
+    assert_eq!(place.refusal("hard.csv"), "hard_link");
     place.rules.hard_links = true;
     assert_eq!(place.read("hard.csv").unwrap(), "outside");
 }

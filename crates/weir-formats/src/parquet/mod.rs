@@ -1,5 +1,6 @@
 //! Parquet files.
 
+mod bytes;
 mod prune;
 pub mod read;
 mod write;

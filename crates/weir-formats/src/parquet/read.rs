@@ -6,7 +6,6 @@
 //! the decoder into an error.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
@@ -24,11 +22,13 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     FooterTail, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
 };
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::reader::Length;
 use weir_core::evaluate::{Test, compile};
 use weir_core::types::{NATIVE_TYPE, unique_names};
 use weir_core::{Error, Kind, Predicate, Result, SourceFault, SourceMessage};
 
+use super::bytes::Counted;
+pub use super::bytes::ReadAt;
 use super::prune::Pruner;
 use crate::decode::DecodeLimits;
 
@@ -46,93 +46,6 @@ const BATCH_ROWS: usize = 16_384;
 const FIRST_ROWS: usize = 1_024;
 
 const FOOTER_BYTES: u64 = 8;
-
-/// Bytes at any place of a file.
-pub trait ReadAt: Send + Sync + 'static {
-    /// How many there are.
-    fn size(&self) -> u64;
-
-    /// Reads into `buffer` from `offset` on; fewer only at the end.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-}
-
-impl ReadAt for Bytes {
-    fn size(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let start = usize::try_from(offset).map_or(self.len(), |at| at.min(self.len()));
-        let rest = &self[start..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-}
-
-/// Counts what is read.
-#[derive(Clone)]
-struct Counted {
-    file: Arc<dyn ReadAt>,
-    read: Arc<AtomicU64>,
-}
-
-impl Length for Counted {
-    fn len(&self) -> u64 {
-        self.file.size()
-    }
-}
-
-impl Counted {
-    fn exact(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let end = start.checked_add(length as u64);
-        if end.is_none_or(|end| end > self.file.size()) {
-            let text = "a place beyond the end of the file".to_owned();
-            return Err(ParquetError::EOF(text));
-        }
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            let count = self
-                .file
-                .read_at(&mut bytes[filled..], start + filled as u64)?;
-            if count == 0 {
-                return Err(ParquetError::EOF("the file became shorter".to_owned()));
-            }
-            filled += count;
-        }
-        self.read.fetch_add(length as u64, Ordering::Relaxed);
-        Ok(bytes.into())
-    }
-}
-
-/// Reads on from a place.
-struct From {
-    counted: Counted,
-    at: u64,
-}
-
-impl Read for From {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.counted.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        self.counted.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-impl ChunkReader for Counted {
-    type T = io::BufReader<From>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let counted = self.clone();
-        Ok(io::BufReader::new(From { counted, at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        self.exact(start, length)
-    }
-}
 
 /// Runs `work` of the decoder; its panic is the content's fault.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
