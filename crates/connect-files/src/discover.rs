@@ -45,7 +45,7 @@ impl Listing<'_> {
         let search = ask.search.as_ref().map(|part| part.to_lowercase());
         let mut items = Vec::new();
         loop {
-            let found = match walk.next(&stop)? {
+            let found = match walk.step(&stop)? {
                 Step::Found(found) => found,
                 Step::Pause(place) => {
                     return Ok(Page {

@@ -42,7 +42,7 @@ pub fn stream(job: Job, compute: Compute) -> BatchStream {
 async fn run(mut work: Work, sender: mpsc::Sender<Result<RecordBatch>>, compute: Compute) {
     loop {
         let step = compute.blocking(move || {
-            let next = work.next();
+            let next = work.next_batch();
             (work, next)
         });
         let outcome = match step.await {

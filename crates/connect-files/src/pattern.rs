@@ -121,7 +121,7 @@ impl Resolver<'_> {
         let mut found = Walk::start(self.root, folder, rules, None, &stop)?;
         let mut paths = Vec::new();
         loop {
-            let item = match found.next(&stop)? {
+            let item = match found.step(&stop)? {
                 Step::Found(item) => item,
                 Step::Pause(_) => return Err(walk::too_slow()),
                 Step::End => break,

@@ -319,7 +319,7 @@ impl Work {
     }
 
     /// The next batch; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
                 return Ok(Some(batch));
@@ -336,7 +336,7 @@ impl Work {
                 self.current = Some(self.start(planned)?);
                 continue;
             };
-            let Some(batch) = rows.next()? else {
+            let Some(batch) = rows.next_batch()? else {
                 self.bytes_read += rows.bytes_read();
                 self.files_read += 1;
                 self.current = None;

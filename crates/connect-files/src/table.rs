@@ -366,10 +366,10 @@ enum Inner {
 
 impl Rows {
     /// The next batch; `None` at the end of a file that is still what it was.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let next = match &mut self.inner {
-            Inner::Parquet(rows) => rows.next().map_err(|error| named(&self.path, error)),
-            Inner::Streamed(text) => text.next(&self.path),
+            Inner::Parquet(rows) => rows.next_batch().map_err(|error| named(&self.path, error)),
+            Inner::Streamed(text) => text.next_batch(&self.path),
             Inner::Ready(batches) => Ok(batches.pop_front()),
         };
         match next {
@@ -399,7 +399,7 @@ struct Text {
 }
 
 impl Text {
-    fn next(&mut self, path: &str) -> Result<Option<RecordBatch>> {
+    fn next_batch(&mut self, path: &str) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
                 return Ok(Some(batch));

@@ -189,7 +189,7 @@ impl Walk {
     }
 
     /// The next file or folder.
-    pub fn next(&mut self, stop: &Stop<'_>) -> Result<Step> {
+    pub fn step(&mut self, stop: &Stop<'_>) -> Result<Step> {
         loop {
             stop.check()?;
             let Some(frame) = self.frames.last_mut() else {

@@ -1,5 +1,7 @@
 //! The suite over local files, in a real folder.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs::File;

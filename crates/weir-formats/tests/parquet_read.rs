@@ -1,6 +1,8 @@
 //! Reading Parquet: pushed-down filters against a plain reading, bytes that are
 //! not read, and bytes that are hostile.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -106,7 +108,7 @@ fn open(bytes: Bytes) -> weir_core::Result<ParquetFile> {
 fn read(file: &ParquetFile, scan: &ParquetScan<'_>) -> weir_core::Result<RecordBatch> {
     let mut rows = file.scan(scan)?;
     let mut batches = Vec::new();
-    while let Some(batch) = rows.next()? {
+    while let Some(batch) = rows.next_batch()? {
         batches.push(batch);
     }
     Ok(concat_batches(rows.schema(), &batches)?)

@@ -209,7 +209,7 @@ fn a_folder_without_permission_says_so() {
     let closed = place.mine().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::write(closed.join("a.csv"), "inside").unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     let error = place.read("closed/a.csv");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     // Nothing is closed to root.

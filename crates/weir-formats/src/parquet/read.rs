@@ -429,7 +429,7 @@ impl ParquetRows {
     }
 
     /// The next batch; `None` at the end. A call may look at a whole row group.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         guarded(|| self.advance())
     }
 
@@ -541,6 +541,6 @@ impl ParquetRows {
             .map(|place| Arc::clone(batch.column(*place)));
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect(), &rows)
-            .map_err(|error| broken(error))
+            .map_err(broken)
     }
 }
