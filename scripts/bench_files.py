@@ -122,7 +122,7 @@ class Service:
 
     def selective(self, rows):
         """One column with a filter that keeps a thousandth: rows, seconds and bytes read."""
-        middle = rows * 2
+        middle = rows // 2
         body = {"stream": "lineitem.parquet", "columns": ["l_comment"], "filter": f"l_orderkey >= {middle} and l_orderkey < {middle + rows // 250}"}
         before, start = self.read_bytes(), time.perf_counter()
         found = len(json.load(self.ask("/v1/sources/f/load.json", body)))
