@@ -174,7 +174,7 @@ async fn broken_text_and_unknown_bytes_are_told() {
     place.write("cut.csv.gz", &gzip(b"a,b\n1,2\n")[..15]);
     place.write("not.csv.gz", "plain text");
     place.write("not.csv.zst", "plain text");
-    place.write("not.arrow", "plain text");
+    place.write("not.arrow", b"ARROW1\0\0\xff\xff\xff\xff");
     place.write("program", b"\x7fELF\0\0\0\0");
     for path in [
         "cut.json",
