@@ -368,7 +368,7 @@ impl Rows {
     /// The next batch; `None` at the end of a file that is still what it was.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let next = match &mut self.inner {
-            Inner::Parquet(rows) => rows.next_batch().map_err(|error| named(&self.path, error)),
+            Inner::Parquet(rows) => rows.next().map_err(|error| named(&self.path, error)),
             Inner::Streamed(text) => text.next_batch(&self.path),
             Inner::Ready(batches) => Ok(batches.pop_front()),
         };

@@ -29,14 +29,14 @@ fn column<T, A: FromIterator<Option<T>>>(rows: &[u64], of: impl Fn(u64) -> Optio
 /// Values from seeds: nearly ordered, so that statistics can rule pieces out,
 /// with nulls, NaN, both zeros and extremes between.
 fn table(seeds: &[u64]) -> RecordBatch {
-    let some = |seed: u64, every: u64| seed % every != 0;
+    let some = |seed: u64, every: u64| !seed.is_multiple_of(every);
     let floats = [f64::NAN, -0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY];
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(column::<_, Int64Array>(seeds, |s| {
             some(s, 5).then_some(s as i64 - 50)
         })),
         Arc::new(column::<_, UInt32Array>(seeds, |s| {
-            some(s, 7).then(|| if s % 11 == 0 { u32::MAX } else { s as u32 })
+            some(s, 7).then_some(if s % 11 == 0 { u32::MAX } else { s as u32 })
         })),
         Arc::new(column::<_, Float64Array>(seeds, |s| {
             some(s, 6).then(|| {
@@ -108,7 +108,7 @@ fn open(bytes: Bytes) -> weir_core::Result<ParquetFile> {
 fn read(file: &ParquetFile, scan: &ParquetScan<'_>) -> weir_core::Result<RecordBatch> {
     let mut rows = file.scan(scan)?;
     let mut batches = Vec::new();
-    while let Some(batch) = rows.next_batch()? {
+    while let Some(batch) = rows.next()? {
         batches.push(batch);
     }
     Ok(concat_batches(rows.schema(), &batches)?)

@@ -429,7 +429,11 @@ impl ParquetRows {
     }
 
     /// The next batch; `None` at the end. A call may look at a whole row group.
-    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it ends or fails, which iterators say the other way round"
+    )]
+    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         guarded(|| self.advance())
     }
 
