@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::cast::AsArray;
 use arrow::array::*;
 use arrow::compute::concat_batches;
 use arrow::datatypes::*;
@@ -258,6 +259,24 @@ fn a_header_is_told_from_data() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_cell_may_be_larger_than_the_sample() {
+    let cell = "x,\n".repeat(4 << 20);
+    let input = format!("id,blob\n7,\"{cell}\"\n");
+    let found = read(
+        Format::Csv,
+        input.as_bytes(),
+        &DecodeOptions::default(),
+        64 << 10,
+    )
+    .unwrap();
+    assert_eq!(types(&found), ["id int64", "blob string"]);
+    assert_eq!(
+        found.column(1).as_string::<i32>().value(0).len(),
+        cell.len()
+    );
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(super) struct CsvDecoder {
     table: Option<Table>,
     meter: Meter,
     sample_lines: usize,
+    /// Bytes to wait for: more than usual where the first rows are larger.
+    sample_bytes: usize,
     counted: usize,
 }
 
@@ -54,6 +56,7 @@ impl CsvDecoder {
             table: None,
             meter: Meter::default(),
             sample_lines: 0,
+            sample_bytes: SAMPLE_BYTES,
             counted: 0,
             options,
         })
@@ -66,11 +69,15 @@ impl CsvDecoder {
         if self.table.is_none() {
             self.sample_lines += breaks(&self.text[self.counted..]) as usize;
             self.counted = self.text.len();
-            let is_enough = self.text.len() >= SAMPLE_BYTES || self.sample_lines > SAMPLE_ROWS;
+            let is_enough = self.text.len() >= self.sample_bytes || self.sample_lines > SAMPLE_ROWS;
             if !is_enough && !is_last {
                 return Ok(());
             }
-            let table = self.sampled(is_last)?;
+            let Some(table) = self.sampled(is_last)? else {
+                self.sample_bytes = self.text.len() * 2;
+                self.sample_lines = 0;
+                return Ok(());
+            };
             self.rows = u64::from(table.has_header);
             self.table = Some(table);
         }
@@ -96,8 +103,8 @@ impl CsvDecoder {
         true
     }
 
-    /// Dialect, names and types.
-    fn sampled(&self, is_last: bool) -> Result<Table> {
+    /// Dialect, names and types; `None` while there is no whole row below the first.
+    fn sampled(&self, is_last: bool) -> Result<Option<Table>> {
         let asked = &self.options.csv;
         let dialect = dialect::detect(&self.text, asked, is_last);
         let reader = CsvCells {
@@ -113,6 +120,9 @@ impl CsvDecoder {
             let finished = scanner.finish(&self.text);
             finished
                 .map_err(|error| self.located(error, scanner.ends.len(), scanner.row_place()))?;
+        }
+        if !is_last && scanner.ends.len() < 2 {
+            return Ok(None);
         }
         let Some(width) = scanner.ends.first().copied() else {
             return Err(data_error("the input has neither a header nor rows"));
@@ -150,12 +160,12 @@ impl CsvDecoder {
             }
             scanner.drop_rows(1);
         }
-        Ok(Table {
+        Ok(Some(Table {
             scanner,
             reader,
             plan,
             has_header,
-        })
+        }))
     }
 
     fn names(&self, scanner: &Scanner, reader: &CsvCells, has_header: bool) -> Result<Vec<String>> {
