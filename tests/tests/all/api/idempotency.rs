@@ -161,3 +161,13 @@ async fn a_caller_that_leaves_does_not_stop_a_change_half_way() {
     answer.expect_status(201);
     assert_eq!(answer.header("idempotency-replayed"), "true");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_how_long_a_key_stands_has_its_bounds() {
+    let options = Options::fresh().await;
+    for hours in ["0", "721"] {
+        let options = options.clone().env("WEIR_IDEMPOTENCY_HOURS", hours);
+        let failed = options.try_start().await.unwrap_err();
+        assert!(failed.log.contains("between 1 and 720"), "{}", failed.log);
+    }
+}
