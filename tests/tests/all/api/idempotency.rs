@@ -171,3 +171,33 @@ async fn for_how_long_a_key_stands_has_its_bounds() {
         assert!(failed.log.contains("between 1 and 720"), "{}", failed.log);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_is_shown_once_however_often_it_is_asked_for() {
+    let database = Database::create().await;
+    let service = Options::on(StoreKind::Database(database.clone()))
+        .start()
+        .await;
+    let ask = async |path: &str, body: &Value| {
+        let call = service.client.call(Method::POST, path).json(body);
+        call.header("idempotency-key", "k").send().await
+    };
+    let body = json!({"name": "dashboard", "role": "reader"});
+    let made = ask("/v1/api-keys", &body).await.expect_status(201);
+    let (key, id) = (made["key"].as_str().unwrap(), &made["api_key"]["id"]);
+    let rotate = format!("/v1/api-keys/{}/rotate", id.as_str().unwrap());
+    let again = ask("/v1/api-keys", &body).await;
+    let problem = again.expect_problem(409, "already_created");
+    assert_eq!(&problem["id"], id);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let rotated = ask(&rotate, &json!({})).await;
+    assert!(rotated.status < 300, "{}", rotated.text());
+    let fresh = rotated.json()["key"].as_str().unwrap().to_owned();
+    let problem = ask(&rotate, &json!({})).await;
+    let problem = problem.expect_problem(409, "already_created");
+    assert_eq!(&problem["id"], id);
+    let sql = "select coalesce(string_agg(t::text, ''), '') from idempotency t";
+    let rows = database.client().await.query(sql, &[]).await.unwrap();
+    let kept: String = rows[0].get(0);
+    assert!(!kept.contains(key) && !kept.contains(&fresh), "{kept}");
+}
