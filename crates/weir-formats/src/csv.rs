@@ -99,8 +99,7 @@ impl Quoting {
         if is_formula {
             out.push(b'\'');
         }
-        let mut parts = text.split_inclusive(|byte| *byte == b'"').peekable();
-        while let Some(part) = parts.next() {
+        for part in text.split_inclusive(|byte| *byte == b'"') {
             out.extend_from_slice(part);
             // Only a part that ends in a quote is followed, or is the last of such.
             if part.ends_with(b"\"") {

@@ -43,7 +43,7 @@ fn date_prefix(text: &[u8]) -> Option<(i64, &[u8])> {
         other => (0, other),
     };
     let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-    if length < 4 || length > 9 || (sign == 0 && length != 4) {
+    if !(4..=9).contains(&length) || (sign == 0 && length != 4) {
         return None;
     }
     let year = digits[..length]
@@ -92,15 +92,9 @@ fn clock(text: &[u8]) -> Option<Clock<'_>> {
     if digits == 0 || digits > 9 {
         return None;
     }
-    let mut nanos = 0_i64;
-    for place in 0..9 {
-        let digit = if place < digits {
-            fraction[place] - b'0'
-        } else {
-            0
-        };
-        nanos = nanos * 10 + i64::from(digit);
-    }
+    let given = fraction[..digits].iter().map(|digit| digit - b'0');
+    let places = given.chain(std::iter::repeat(0)).take(9);
+    let nanos = places.fold(0_i64, |nanos, digit| nanos * 10 + i64::from(digit));
     Some((whole + seconds, nanos, digits, &fraction[digits..]))
 }
 
