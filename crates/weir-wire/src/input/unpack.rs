@@ -67,7 +67,7 @@ impl Unpacker {
     ) -> Result<()> {
         self.packed += piece.len() as u64;
         match &mut self.kind {
-            Kindly::Plain => return take(piece),
+            Kindly::Plain => take(piece),
             Kindly::Gzip(gzip) => {
                 gzip.write_all(piece)
                     .map_err(|error| broken().detail(error))?;
