@@ -65,10 +65,18 @@ pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Error> {
                 )
                 .code("json_too_large")
                 .hint("GET /v1/limits lists every limit")
+            } else if is_beyond(&*error) {
+                crate::limits::body_too_large(None)
             } else {
                 Error::new(Kind::Malformed, "the body ended before it was complete")
             }
         })
+}
+
+/// Whether the bound of all bodies ended this one.
+fn is_beyond(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 /// Query parameters; unknown ones are refused with the nearest name.

@@ -17,6 +17,7 @@ mod extract;
 mod idempotency;
 mod keys;
 mod limits;
+pub mod metrics;
 pub mod openapi;
 mod openapi30;
 mod pages;
@@ -51,9 +52,15 @@ pub fn router(app: App) -> Router {
         .router
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(app.clone(), idempotency::once))
+        .layer(from_fn_with_state(app.clone(), limits::bound_body))
+        .layer(from_fn(conventions::hold))
+        .layer(from_fn_with_state(app.clone(), auth::authenticate));
+    let measured = Router::new()
+        .route("/metrics", get(metrics::metrics))
         .layer(from_fn(conventions::hold))
         .layer(from_fn_with_state(app.clone(), auth::authenticate));
     Router::new()
+        .merge(measured)
         .merge(open_routes().router.layer(from_fn(conventions::hold)))
         .nest("/v1", guarded)
         .fallback(|| async { StatusCode::NOT_FOUND })
@@ -75,6 +82,13 @@ impl Routes {
         self.router = self.router.route(path, to);
         self
     }
+}
+
+/// `/metrics` alone, without a key: for an address of its own.
+pub fn metrics_router(app: App) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::open))
+        .with_state(app)
 }
 
 fn open_routes() -> Routes {
@@ -191,6 +205,7 @@ mod tests {
         let routed: BTreeSet<String> = open
             .filter(|path| !UNDOCUMENTED.contains(&path.as_str()))
             .chain(guarded.map(|path| format!("/v1{path}")))
+            .chain(["/metrics".to_owned()])
             .collect();
         let document = crate::openapi::document();
         let documented: BTreeSet<String> = document["paths"]

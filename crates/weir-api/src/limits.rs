@@ -3,9 +3,18 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_LENGTH;
+use http_body_util::Limited;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::{Error, Kind, Result};
+
+use crate::problem::ApiError;
+use crate::state::App;
 
 /// Limits; the end of each name is its unit. An absent one is no limit.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -179,6 +188,27 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// Refuses a body that says it is too large, and ends one that turns out to be.
+pub async fn bound_body(State(app): State<App>, request: Request, next: Next) -> Response {
+    let most = app.limits.body_bytes;
+    let told = request.headers().get(CONTENT_LENGTH);
+    let told: Option<u64> = told.and_then(|text| text.to_str().ok()?.parse().ok());
+    if told.is_some_and(|told| told > most) {
+        return ApiError(body_too_large(Some(most))).into_response();
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    next.run(request.map(|body| Body::new(Limited::new(body, room))))
+        .await
+}
+
+/// The error of a body beyond the limit for all of them.
+pub fn body_too_large(most: Option<u64>) -> Error {
+    let than = most.map_or_else(|| "allowed".to_owned(), |most| format!("{most} bytes"));
+    Error::new(Kind::TooLarge, format!("the body is larger than {than}"))
+        .code("body_too_large")
+        .hint("GET /v1/limits lists every limit")
 }
 
 fn too_deep(most: usize) -> Error {

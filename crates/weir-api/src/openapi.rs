@@ -38,7 +38,7 @@ use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, 
         keys::create, keys::list, keys::get, keys::update, keys::rotate, keys::delete, audit::list,
         runs::list, runs::get, runs::cancel,
         system::connectors, system::connector, system::whoami, system::limits,
-        system::healthz, system::readyz, pages::problem
+        crate::metrics::metrics, system::healthz, system::readyz, pages::problem
     ),
     components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest))
 )]

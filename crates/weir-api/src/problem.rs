@@ -204,6 +204,7 @@ pub fn render(response: Response, request_id: &str, method: &http::Method) -> Re
         None => Arc::new(error_of_status(parts.status)),
     };
     log(&error);
+    crate::metrics::failed(&error);
     let mut rendered = answer(&error, &Problem::of(&error, request_id));
     for name in KEPT {
         if let Some(value) = parts.headers.remove(&name) {

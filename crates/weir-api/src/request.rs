@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
@@ -30,6 +30,7 @@ pub async fn surround(State(app): State<App>, mut request: Request, next: Next) 
     let method = request.method().clone();
     // The query string stays out of the log: it may hold filters and values.
     let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let origin = request.headers().get(ORIGIN).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
     if let Ok(trace) = Uuid::try_parse(&trace.id) {
@@ -45,6 +46,8 @@ pub async fn surround(State(app): State<App>, mut request: Request, next: Next) 
         };
         let mut response = problem::render(given, &id, &method);
         let status = response.status().as_u16();
+        let route = route.as_ref().map(MatchedPath::as_str);
+        crate::metrics::answered(route, &method, response.status(), start.elapsed());
         let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
         tracing::info!(status, elapsed_ms, "answered");
         finish(response.headers_mut(), &id, &trace);

@@ -43,6 +43,8 @@ pub struct Parts {
     pub idempotency_hours: u32,
     /// The instance of the service that this is.
     pub instance_id: uuid::Uuid,
+    /// Gives the metrics of the process.
+    pub render_metrics: crate::metrics::Render,
     /// Runs keep the text of queries, not only its hash.
     pub log_queries: bool,
     /// Where bodies wait that must be whole before they are read.
@@ -109,6 +111,23 @@ impl App {
 
     pub(crate) fn keys(&self) -> &crate::auth::KeyCache {
         &self.0.keys
+    }
+
+    /// For each kind of connector: sources that are open, and their
+    /// connections in use and at most.
+    pub fn open_by_kind(&self) -> Vec<(&'static str, usize, usize, usize)> {
+        let mut kinds: Vec<_> = self
+            .registry
+            .iter()
+            .map(|c| (c.descriptor().kind, 0, 0, 0))
+            .collect();
+        for kept in self.0.open.lock().values() {
+            let (used, most) = kept.source.connections();
+            if let Some(kind) = kinds.iter_mut().find(|kind| kind.0 == kept.source.kind()) {
+                (kind.1, kind.2, kind.3) = (kind.1 + 1, kind.2 + used, kind.3 + most);
+            }
+        }
+        kinds
     }
 
     /// The runs of this instance.

@@ -1,6 +1,7 @@
 //! The list of every connector of this build. Adding one is one line here.
 
 pub use connect_files::Rules as FileRules;
+pub use connect_sql::KeeperSettings as PoolSettings;
 use weir_core::Registry;
 
 /// What the operator's settings mean for connectors.
@@ -8,6 +9,8 @@ use weir_core::Registry;
 pub struct Options {
     /// What local files may be read.
     pub files: FileRules,
+    /// Connections of a source that does not say how many.
+    pub pool: PoolSettings,
 }
 
 /// Every connector, by kind.
@@ -15,6 +18,6 @@ pub fn registry(options: Options) -> Registry {
     Registry::new([
         connect_files::entry(options.files),
         connect_sample::entry(),
-        connect_sql::postgres::entry(),
+        connect_sql::postgres::entry_with(options.pool),
     ])
 }

@@ -213,6 +213,13 @@ impl OpenSource {
         self.kind
     }
 
+    /// See [`Source::connections`].
+    pub fn connections(&self) -> (usize, usize) {
+        self.source
+            .as_ref()
+            .map_or((0, 0), |source| source.connections())
+    }
+
     fn reader(&self, what: &str) -> Result<&Arc<dyn Source>> {
         self.source
             .as_ref()
@@ -270,6 +277,12 @@ impl OpenSource {
             self.reader("describe streams")?.schema(ctx, stream),
         )
         .await
+    }
+
+    /// See [`Source::count`].
+    pub async fn count(&self, ctx: &Context, read: &Read) -> Result<Option<u64>> {
+        self.run(ctx, "count", self.reader("be read")?.count(ctx, read))
+            .await
     }
 
     /// See [`Source::scan`]. The stream ends with an error when the deadline

@@ -32,6 +32,17 @@ pub trait Source: Send + Sync + 'static {
     /// Prepares a read. Nothing is read before the scan's stream is polled, so
     /// a scan that is only looked at (`dry_run`) costs no rows.
     async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan>;
+
+    /// Connections in use, and at most.
+    fn connections(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// How many rows the read has, where the source can count them exactly
+    /// without giving them. Order, limit and columns of `read` do not matter.
+    async fn count(&self, _: &Context, _: &Read) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// A page of a listing.

@@ -74,6 +74,45 @@ impl Engine {
         self.finish(scan, read)
     }
 
+    /// How many rows `read` has without its limit: counted by the source where
+    /// it can, else by reading no column of them.
+    pub async fn count(&self, source: &OpenSource, ctx: &Context, read: &Read) -> Result<u64> {
+        let settled = settle_words(source, ctx, read).await?;
+        let read = settled.as_ref().unwrap_or(read);
+        let whole = Read {
+            filter: read.filter.clone(),
+            ..Read::all(read.target.clone())
+        };
+        if let Some(count) = source.count(ctx, &whole).await? {
+            return Ok(count);
+        }
+        let scan = source.scan(ctx, &whole).await?;
+        let mut stream = self.finish(scan, &whole)?.stream;
+        let mut count = 0;
+        while let Some(batch) = stream.next().await.transpose()? {
+            count += batch.num_rows() as u64;
+        }
+        Ok(count)
+    }
+
+    /// The source's own estimate of the rows of `read` without its limit.
+    pub async fn estimate(
+        &self,
+        source: &OpenSource,
+        ctx: &Context,
+        read: &Read,
+    ) -> Result<Option<u64>> {
+        let settled = settle_words(source, ctx, read).await?;
+        let read = settled.as_ref().unwrap_or(read);
+        let whole = Read {
+            filter: read.filter.clone(),
+            estimate: true,
+            ..Read::all(read.target.clone())
+        };
+        let scan = source.scan(ctx, &whole).await?;
+        Ok(scan.estimate.and_then(|estimate| estimate.rows))
+    }
+
     /// Applies to `scan` what it did not do of `read`.
     pub fn finish(&self, scan: Scan, read: &Read) -> Result<Answer> {
         if scan.pushed.filter.len() != read.filter.len() {
@@ -99,6 +138,9 @@ impl Engine {
         if let Some(limit) = read.limit.filter(|_| !scan.pushed.limit) {
             stream = limited(stream, limit);
             residue.push("limit");
+        }
+        if let Some(most) = read.batch_rows {
+            stream = sliced(stream, most.max(1));
         }
         let (schema, stream, projects) = project(scan.schema, stream, &scan.pushed, read)?;
         if projects {
@@ -154,6 +196,18 @@ fn limited(stream: BatchStream, limit: u64) -> BatchStream {
         Some((Ok(taken), (stream, left - rows.min(left))))
     })
     .boxed()
+}
+
+/// Batches of at most `most` rows; slices share the memory of their batch.
+fn sliced(stream: BatchStream, most: usize) -> BatchStream {
+    stream
+        .map_ok(move |batch| {
+            let rows = batch.num_rows();
+            let slices = (0..rows.max(1)).step_by(most);
+            futures::stream::iter(slices.map(move |at| Ok(batch.slice(at, most.min(rows - at)))))
+        })
+        .try_flatten()
+        .boxed()
 }
 
 /// The wanted columns in the wanted order, without those only the residue needed.

@@ -85,6 +85,12 @@ impl<T: Send + 'static> Keeper<T> {
         }))
     }
 
+    /// Places that are taken, and how many there are.
+    pub fn used(&self) -> (usize, usize) {
+        let most = self.0.settings.max;
+        (most.saturating_sub(self.0.places.available_permits()), most)
+    }
+
     /// A place for one connection. Waits a bounded time when all are taken,
     /// then answers `source_busy`.
     pub async fn place(&self) -> Result<Place<T>> {

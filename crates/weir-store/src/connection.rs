@@ -109,6 +109,11 @@ impl Store {
         })
     }
 
+    /// Connections that there are, and those of them that are idle.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -306,11 +306,12 @@ impl Store {
     /// Looks at the last days only: no run lasts longer.
     pub async fn lose_runs(&self) -> Result<u64> {
         let lost = sqlx::query(
-            "update runs set status = 'failed', finished_at = now(), error_code = 'instance_lost', \
+            "update runs set status = 'failed', finished_at = now(), error_code = $1, \
              error_message = 'the instance that ran it ended without a word' \
              where status = 'running' and started_at > now() - interval '3 days' \
              and not exists (select from instances i where i.id = runs.instance_id)",
         )
+        .bind("instance_lost")
         .execute(&self.pool);
         bounded(async { lost.await.map(|done| done.rows_affected()).map_err(failed) }).await
     }

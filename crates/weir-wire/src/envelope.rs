@@ -23,6 +23,8 @@ pub struct Envelope<'a> {
     pub batches: &'a [RecordBatch],
     /// There were more.
     pub truncated: bool,
+    /// Rows in all, and whether that is only an estimate.
+    pub total: Option<(u64, bool)>,
     /// From the request to the answer.
     pub elapsed: Duration,
 }
@@ -49,8 +51,13 @@ fn envelope_bytes(envelope: &Envelope<'_>, options: &RowsOptions) -> Result<Vec<
         write_rows(schema, batches, options.shape, options.js_safe, &mut out)?;
     }
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let total = envelope
+        .total
+        .map_or_else(String::new, |(rows, is_estimate)| {
+            format!(",\"total_rows\":{rows},\"total_is_estimate\":{is_estimate}")
+        });
     let tail = format!(
-        ",\n\"row_count\":{rows},\"truncated\":{},\"elapsed_ms\":{}}}\n",
+        ",\n\"row_count\":{rows},\"truncated\":{}{total},\"elapsed_ms\":{}}}\n",
         envelope.truncated,
         envelope.elapsed.as_micros() as f64 / 1e3,
     );
@@ -146,6 +153,7 @@ mod tests {
             schema: &schema,
             batches: &[batch],
             truncated: true,
+            total: Some((7, true)),
             elapsed: Duration::from_micros(1_500),
         };
         let options = RowsOptions {
@@ -158,7 +166,7 @@ mod tests {
     #[test]
     fn keys_come_in_their_order_and_names_are_unique() {
         let head = "{\"columns\":[{\"name\":\"a\",\"type\":\"int64\"},{\"name\":\"a_2\",\"type\":\"string\"}],\n\"rows\":";
-        let tail = ",\n\"row_count\":2,\"truncated\":true,\"elapsed_ms\":1.5}\n";
+        let tail = ",\n\"row_count\":2,\"truncated\":true,\"total_rows\":7,\"total_is_estimate\":true,\"elapsed_ms\":1.5}\n";
         let rows = [
             (
                 Shape::Objects,

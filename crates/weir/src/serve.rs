@@ -13,7 +13,7 @@ use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
 use weir_api::state::{App, Limits, Parts, Spool};
 use weir_core::Secret;
-use weir_core::task::Compute;
+use weir_core::task::{Compute, Task};
 use weir_engine::{Engine, EngineLimits};
 use weir_net::{Dialer, Egress};
 use weir_store::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
@@ -189,6 +189,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         )?;
         sources_file::apply(settings, &app).await?;
         let _background = Background::start(&app, retention(settings)?);
+        let _measured = measure(settings, &app, &compute, &data_dir).await?;
         let outcome = accept(settings, listener, app.clone(), &data_dir, shutdown.clone()).await;
         shutdown.cancel();
         app.runs().settle(SETTLE_LIMIT).await;
@@ -205,6 +206,34 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
     shutdown.cancel();
     stored.close().await;
     outcome
+}
+
+/// Serves the metrics on an address of their own, where one is set.
+async fn measure(
+    settings: &Settings,
+    app: &App,
+    compute: &Compute,
+    data_dir: &Path,
+) -> Result<Option<Task<()>>> {
+    let Some(address) = settings.metrics_listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; see WEIR_METRICS_LISTEN"))?;
+    let bound = listener.local_addr()?;
+    write_private(
+        &data_dir.join("metrics-address"),
+        &format!("http://{bound}\n"),
+    )?;
+    tracing::info!("metrics on http://{bound}/metrics");
+    let router = weir_api::metrics_router(app.clone());
+    let serving = async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!("the metrics are not served any more: {error}");
+        }
+    };
+    Ok(Some(compute.spawn(serving)))
 }
 
 /// Marks what instances left running that did not stop in good order.
@@ -245,6 +274,11 @@ pub fn app(
             roots: settings.file_roots()?,
             hard_links: settings.file_hard_links.unwrap_or(false),
         },
+        pool: weir_catalog::PoolSettings {
+            max: limits.source_connections,
+            wait: Duration::from_millis(limits.source_wait_ms),
+            ..weir_catalog::PoolSettings::default()
+        },
     };
     Ok(App::new(Parts {
         store: store.clone(),
@@ -256,6 +290,7 @@ pub fn app(
         cors: cors(settings)?,
         idempotency_hours: settings.idempotency_hours()?,
         instance_id,
+        render_metrics: crate::telemetry::metrics()?,
         log_queries: settings.log_queries.unwrap_or(false),
         spool,
         shutdown,

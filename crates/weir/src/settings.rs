@@ -73,6 +73,9 @@ pub struct Settings {
     /// How long the audit is kept, in days [default: 400]
     #[arg(long, env = "WEIR_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
     pub audit_retention_days: Option<u32>,
+    /// Address that gives /metrics without a key [default: none, /metrics takes a reader key]
+    #[arg(long, env = "WEIR_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Keep the text of queries in runs, not only its hash; it may hold values [default: false]
     #[arg(long, env = "WEIR_LOG_QUERIES", value_name = "BOOL")]
     pub log_queries: Option<bool>,
@@ -156,6 +159,7 @@ impl Settings {
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
             spill_bytes: self.spill_bytes.or(below.spill_bytes),
             audit_retention_days: self.audit_retention_days.or(below.audit_retention_days),
+            metrics_listen: self.metrics_listen.or(below.metrics_listen),
             log_queries: self.log_queries.or(below.log_queries),
             run_retention_days: self.run_retention_days.or(below.run_retention_days),
             limits: self.limits.over(below.limits),

@@ -2,6 +2,7 @@
 //! level some of them print what they send, passwords included.
 
 use anyhow::{Context, Result};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -43,4 +44,18 @@ pub fn install(settings: &Settings) -> Result<()> {
             .try_init()?,
     }
     Ok(())
+}
+
+/// Bounds of the buckets of durations, in seconds.
+const SECONDS: [f64; 12] = [
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
+];
+
+/// Installs the recorder of metrics for the whole process; gives what renders them.
+pub fn metrics() -> Result<weir_api::metrics::Render> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&SECONDS)?
+        .install_recorder()?;
+    weir_api::metrics::describe();
+    Ok(std::sync::Arc::new(move || recorder.render()))
 }

@@ -74,9 +74,10 @@ pub enum Unrepresentable {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolSettings {
-    /// Connections at once, shared by preview, discovery and load.
+    /// Connections at once, shared by preview, discovery and load; the
+    /// service's own limit, usually 10, when absent.
     #[schemars(range(min = 1, max = 100))]
-    pub max: u32,
+    pub max: Option<u32>,
     /// A connection is closed after this many idle seconds.
     #[schemars(range(min = 1))]
     pub idle_seconds: u32,
@@ -88,7 +89,7 @@ pub struct PoolSettings {
 impl Default for PoolSettings {
     fn default() -> Self {
         PoolSettings {
-            max: 10,
+            max: None,
             idle_seconds: 300,
             recycle_seconds: 1800,
         }
@@ -184,7 +185,10 @@ impl PostgresConfig {
 
 impl PoolSettings {
     fn check(&self) -> Result<()> {
-        if !(1..=MAX_CONNECTIONS).contains(&self.max) {
+        if self
+            .max
+            .is_some_and(|max| !(1..=MAX_CONNECTIONS).contains(&max))
+        {
             return Err(Error::invalid(
                 "/max",
                 format!("max must be from 1 to {MAX_CONNECTIONS}"),
@@ -201,13 +205,13 @@ impl PoolSettings {
         Ok(())
     }
 
-    /// The bounds for the keeper.
-    pub fn keeper(&self) -> KeeperSettings {
+    /// The bounds for the keeper; `usual` where the source does not say.
+    pub fn keeper(&self, usual: &KeeperSettings) -> KeeperSettings {
         KeeperSettings {
-            max: self.max as usize,
+            max: self.max.map_or(usual.max, |max| max as usize),
             idle: Duration::from_secs(self.idle_seconds.into()),
             recycle: Duration::from_secs(self.recycle_seconds.into()),
-            ..KeeperSettings::default()
+            ..usual.clone()
         }
     }
 }

@@ -35,7 +35,7 @@ use serde_json::json;
 use weir_core::{
     AnyConnector, Category, Connector, Context, Descriptor, Entry, Result, TestedAgainst,
 };
-use weir_kit::Keeper;
+use weir_kit::{Keeper, KeeperSettings};
 
 pub use config::{PoolSettings, PostgresConfig, Unrepresentable};
 pub use source::PostgresSource;
@@ -47,11 +47,20 @@ use scan::Reader;
 const DOCS: &str = include_str!("docs.md");
 
 /// The connector.
-pub struct Postgres;
+#[derive(Default)]
+pub struct Postgres {
+    /// Bounds of the connections of a source that does not say its own.
+    pub pool: KeeperSettings,
+}
 
 /// The connector, ready for the registry.
 pub fn entry() -> Arc<dyn AnyConnector> {
-    Entry::of(Postgres).with_source().build()
+    entry_with(KeeperSettings::default())
+}
+
+/// The connector with the service's own bounds of connections.
+pub fn entry_with(pool: KeeperSettings) -> Arc<dyn AnyConnector> {
+    Entry::of(Postgres { pool }).with_source().build()
 }
 
 #[async_trait]
@@ -88,7 +97,7 @@ impl Connector for Postgres {
         let database = way.target.database.clone();
         let pool = Arc::new(Pool {
             way,
-            keeper: Keeper::new(config.pool.keeper()),
+            keeper: Keeper::new(config.pool.keeper(&self.pool)),
         });
         let lenient = config.unrepresentable == Unrepresentable::Null;
         Ok(PostgresSource::new(Reader {

@@ -72,8 +72,8 @@ impl Reader {
         }
     }
 
-    /// Prepares a read; see `weir_core::Source::scan`.
-    pub async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
+    /// A session, and what the read takes its rows from.
+    async fn origin(&self, ctx: &Context, read: &Read) -> Result<(Lease, Origin)> {
         let statement = match &read.target {
             Target::Stream(_) => None,
             Target::Query { text, params } => Some((guard::check(text)?, positional(params)?)),
@@ -89,6 +89,42 @@ impl Reader {
                 return Err(Error::internal("a query without its statement"));
             }
         };
+        Ok((lease, origin))
+    }
+
+    /// Counts the rows of a read in the server, when that takes the whole
+    /// filter; see `weir_core::Source::count`.
+    pub async fn count(&self, ctx: &Context, read: &Read) -> Result<Option<u64>> {
+        let (mut lease, origin) = self.origin(ctx, read).await?;
+        let read = Read {
+            filter: read.filter.clone(),
+            ..Read::all(read.target.clone())
+        };
+        let utf8 = lease.parameter("server_encoding") == Some("UTF8");
+        let known: Vec<&str> = origin
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        places(&read, &known)?;
+        let clauses = Clauses::of(&origin, &read, utf8, self.lenient);
+        if clauses.filter.iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        let mut sql = format!("SELECT pg_catalog.count(*) FROM {}", origin.from);
+        clauses.append_to(&mut sql);
+        let params: Vec<Bound> = origin.params.into_iter().chain(clauses.params).collect();
+        let statement = lease.prepare(&sql, &origin.types).await?;
+        let rows = lease.all(&statement, &params).await?;
+        let count = rows.first().map(|row| catalog::get::<i64>(row, 0));
+        Ok(count
+            .transpose()?
+            .and_then(|count| u64::try_from(count).ok()))
+    }
+
+    /// Prepares a read; see `weir_core::Source::scan`.
+    pub async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
+        let (mut lease, origin) = self.origin(ctx, read).await?;
         let utf8 = lease.parameter("server_encoding") == Some("UTF8");
         let plan = plan(&origin, read, utf8, self.lenient)?;
         let estimate = if read.estimate {

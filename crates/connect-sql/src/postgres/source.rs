@@ -43,4 +43,12 @@ impl Source for PostgresSource {
     async fn scan(&self, ctx: &Context, read: &Read) -> Result<Scan> {
         self.reader.scan(ctx, read).await
     }
+
+    fn connections(&self) -> (usize, usize) {
+        self.reader.pool.keeper.used()
+    }
+
+    async fn count(&self, ctx: &Context, read: &Read) -> Result<Option<u64>> {
+        self.reader.count(ctx, read).await
+    }
 }

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_core::{Context, PushDown, Read, Result};
+use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result};
 use weir_engine::Answer;
 use weir_store::{Access, SourceRow};
 use weir_wire::{Rows, RowsOptions, respond};
 
-use super::{Call, access, answer, data_headers, delivery, recorded};
+use super::{Call, Count, access, answer, data_headers, delivery, recorded, total, total_headers};
 use crate::problem::ApiResult;
 use crate::runs::{Begin, Run, RunId, RunKind};
+use crate::state::Limits;
 
 /// A load, understood.
 pub(super) struct Load {
@@ -25,6 +28,7 @@ pub(super) struct Load {
     /// Wall time at most.
     pub(super) limit: Duration,
     pub(super) dry_run: bool,
+    pub(super) count: Count,
 }
 
 impl Load {
@@ -58,16 +62,18 @@ impl Load {
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
         let ctx = run.context(self.limit);
         let start = Instant::now();
+        let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
         let answer = self.recorded(access, &ctx).await?;
         let prepared = start.elapsed();
         let rows = Rows {
             schema: answer.schema,
-            batches: answer.stream,
+            batches: within(answer.stream, &self.call.app.limits),
         };
         let delivery = delivery(&self.call, &self.row, run, Box::pin(ctx.ended()));
         let mut response = respond(rows, self.options.clone(), delivery).await?;
         data_headers(&mut response, &self.row, &self.read, run.id());
+        total_headers(&mut response, total);
         let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
         response
             .headers_mut()
@@ -91,6 +97,32 @@ impl Load {
         super::run_header(&mut response, id.id);
         Ok(response)
     }
+}
+
+/// The rows, up to the limits of a load; beyond them they end as a failure.
+fn within(batches: BatchStream, limits: &Limits) -> BatchStream {
+    let (most_rows, most_bytes) = (limits.load_rows, limits.load_bytes);
+    if most_rows.is_none() && most_bytes.is_none() {
+        return batches;
+    }
+    let (mut rows, mut bytes) = (0_u64, 0_u64);
+    let check = move |batch: RecordBatch| {
+        rows += batch.num_rows() as u64;
+        bytes += batch.get_array_memory_size() as u64;
+        let over = |most: Option<u64>, is: u64, code, what| match most {
+            Some(most) if is > most => Err(Error::new(
+                Kind::TooLarge,
+                format!("the load has more than {most} {what}"),
+            )
+            .code(code)
+            .hint("narrow it with columns, filter or limit, or load it in parts")),
+            _ => Ok(()),
+        };
+        let fine = over(most_rows, rows, "load_rows", "rows")
+            .and_then(|()| over(most_bytes, bytes, "load_bytes", "bytes in memory"));
+        futures::future::ready(fine.map(|()| batch))
+    };
+    batches.and_then(check).boxed()
 }
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -37,7 +37,7 @@ use load::Load;
 pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
 use recorded::{access, recorded};
-pub use request::{LoadQuery, LoadRequest, PreviewRequest};
+pub use request::{Count, LoadQuery, LoadRequest, PreviewRequest};
 pub use transform::{TransformRequest, transform_route};
 
 /// Formats with a path of their own.
@@ -96,7 +96,7 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
     let asked: LoadQuery = config::decode_query(&parts.rest)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "?timeout_ms")?;
-    let dry_run = asked.dry_run;
+    let (dry_run, count) = (asked.dry_run, asked.count);
     let read = asked.read(parts.params, &call.app.limits)?;
     if call.method == Method::HEAD {
         return Ok(head(&options, RunId::of(&call.headers)?));
@@ -108,6 +108,7 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
         options,
         limit,
         dry_run,
+        count,
     }
     .run()
     .await
@@ -124,7 +125,7 @@ async fn load_by_post(
     let options = format_options(format, &parts.format, &call.headers)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "/timeout_ms")?;
-    let dry_run = asked.dry_run;
+    let (dry_run, count) = (asked.dry_run, asked.count);
     let read = asked.read(&call.app.limits)?;
     Load {
         call,
@@ -133,6 +134,7 @@ async fn load_by_post(
         options,
         limit,
         dry_run,
+        count,
     }
     .run()
     .await
@@ -163,9 +165,54 @@ async fn answer(
     let source = app.open(row, ctx).await?;
     let (app, ctx, read) = (app.clone(), ctx.clone(), read.clone());
     let compute = ctx.compute.clone();
-    compute
+    let most = app.limits.clone();
+    let answer = compute
         .spawn(async move { app.engine.read(&source, &ctx, &read).await })
-        .await?
+        .await??;
+    most.check_columns(answer.schema.fields().len(), None)?;
+    Ok(answer)
+}
+
+/// Rows in all, as asked for, and whether that is an estimate.
+async fn total(
+    app: &App,
+    row: &SourceRow,
+    read: &Read,
+    ctx: &weir_core::Context,
+    count: Count,
+) -> Result<Option<(u64, bool)>> {
+    if count == Count::None {
+        return Ok(None);
+    }
+    let source = app.open(row, ctx).await?;
+    let (app, ctx, read) = (app.clone(), ctx.clone(), read.clone());
+    let compute = ctx.compute.clone();
+    let counting = async move {
+        match count {
+            Count::None => Ok(None),
+            Count::Estimated => {
+                let rows = app.engine.estimate(&source, &ctx, &read).await?;
+                Ok(rows.map(|rows| (rows, true)))
+            }
+            Count::Exact => {
+                let counted = ctx.bounded(app.engine.count(&source, &ctx, &read)).await?;
+                Ok(Some((counted, false)))
+            }
+        }
+    };
+    compute.spawn(counting).await?
+}
+
+fn total_headers(response: &mut Response, total: Option<(u64, bool)>) {
+    let Some((rows, is_estimate)) = total else {
+        return;
+    };
+    let headers = response.headers_mut();
+    headers.insert("weir-total-rows", HeaderValue::from(rows));
+    if is_estimate {
+        let yes = HeaderValue::from_static("true");
+        headers.insert("weir-total-rows-estimated", yes);
+    }
 }
 
 /// How rows of `run` are sent, and what is done when they have been. When

@@ -12,7 +12,10 @@ use weir_core::{Result, config};
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::request::{PreviewRequest, split_query};
-use super::{Call, Nothing, access, answer, data_headers, delivery, format_options, recorded};
+use super::{
+    Call, Nothing, access, answer, data_headers, delivery, format_options, recorded, total,
+    total_headers,
+};
 use crate::extract::Json;
 use crate::problem::ApiResult;
 use crate::runs::{Begin, RunId, RunKind};
@@ -30,6 +33,12 @@ pub struct PreviewAnswer {
     pub row_count: u64,
     /// There were more.
     pub truncated: bool,
+    /// How many rows there are in all, when asked for with `count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_rows: Option<u64>,
+    /// Whether `total_rows` is the source's own estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_is_estimate: Option<bool>,
     /// From the request to the answer.
     pub elapsed_ms: f64,
 }
@@ -46,7 +55,7 @@ pub(super) async fn preview(
     let options = format_options(format, &parts.format, &call.headers)?;
     let row = find(app, &call.caller, &call.source).await?;
     let id = RunId::of(&call.headers)?;
-    let wanted = asked.limit;
+    let (wanted, count) = (asked.limit, asked.count);
     let read = asked.read(&app.limits)?;
     let begin = Begin {
         kind: RunKind::Preview,
@@ -60,6 +69,7 @@ pub(super) async fn preview(
     start_record.before_answer().await?;
     let ctx = run.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
+    let counted = total(app, &row, &read, &ctx, count).await?;
     let access = access("preview", &row, &read, run.id());
     let opened = answer(app, &row, &read, &ctx);
     let answer = recorded(app, &call.caller, access, opened).await?;
@@ -75,6 +85,7 @@ pub(super) async fn preview(
                 schema: &schema,
                 batches: &taken.batches,
                 truncated: taken.truncated,
+                total: counted,
                 elapsed: start.elapsed(),
             },
             &options,
@@ -90,6 +101,7 @@ pub(super) async fn preview(
         .await?
     };
     data_headers(&mut response, &row, &read, run.id());
+    total_headers(&mut response, counted);
     let truncated = if taken.truncated { "true" } else { "false" };
     response
         .headers_mut()

@@ -40,6 +40,19 @@ pub enum NullsAt {
     Last,
 }
 
+/// Whether rows are counted without the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Count {
+    /// They are not.
+    #[default]
+    None,
+    /// The source's own estimate, where it has one.
+    Estimated,
+    /// Counted, which may cost as much as the load.
+    Exact,
+}
+
 /// A few rows.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +76,9 @@ pub struct PreviewRequest {
     #[serde(default = "hundred")]
     #[schema(default = 100, minimum = 0, maximum = 10000)]
     pub limit: u64,
+    /// Tell how many rows there are in all.
+    #[serde(default)]
+    pub count: Count,
 }
 
 fn hundred() -> u64 {
@@ -99,6 +115,9 @@ pub struct LoadRequest {
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
     pub dry_run: bool,
+    /// Tell how many rows there are in all, in the header `weir-total-rows`.
+    #[serde(default)]
+    pub count: Count,
 }
 
 /// The same as [`LoadRequest`] in a query string, where `param.1=…` binds
@@ -129,6 +148,10 @@ pub struct LoadQuery {
     #[serde(default)]
     #[param(default = false)]
     pub dry_run: bool,
+    /// Tell how many rows there are in all, in the header `weir-total-rows`.
+    #[serde(default)]
+    #[param(inline)]
+    pub count: Count,
 }
 
 impl PreviewRequest {

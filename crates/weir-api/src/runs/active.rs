@@ -131,6 +131,13 @@ impl Runs {
         true
     }
 
+    /// How many loads run.
+    pub fn loads(&self) -> usize {
+        let active = self.active.lock();
+        let is_load = |run: &&Active| run.is_running() && run.row.kind == RunKind::Load.name();
+        active.values().filter(is_load).count()
+    }
+
     /// Ids of all that run.
     pub fn ids(&self) -> Vec<Uuid> {
         let active = self.active.lock();
@@ -343,6 +350,10 @@ impl Run {
 
     /// It is over, in the way that the answer ended.
     pub fn end(&self, outcome: &Outcome) {
+        crate::metrics::sent(outcome.rows, outcome.bytes);
+        if let Some(error) = &outcome.error {
+            crate::metrics::failed(error);
+        }
         let (status, error) = self.verdict(outcome.error.as_ref(), outcome.cancelled);
         self.finish(status, error, outcome.rows, outcome.bytes);
     }

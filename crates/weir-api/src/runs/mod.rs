@@ -67,7 +67,9 @@ pub async fn list(
         Some((own, _)) => own,
         None => row,
     };
-    let items = page.items.into_iter().map(newest).map(RunView::of);
+    let is_asked = |run: &RunRow| filter.status.is_none_or(|asked| asked.name() == run.status);
+    let items = page.items.into_iter().map(newest).filter(is_asked);
+    let items = items.map(RunView::of);
     Ok(Answer(RunPage {
         items: items.collect(),
         next_cursor,

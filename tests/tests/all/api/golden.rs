@@ -79,6 +79,7 @@ const LIST: &[Route] = &[
     route("GET", "/healthz", Open, "", 200, No),
     route("GET", "/readyz", Open, "", 200, No),
     route("GET", "/problems/{code}", Open, "", 200, No),
+    route("GET", "/metrics", Reader, "", 200, No),
     route("GET", "/v1/whoami", Reader, "", 200, No),
     route("GET", "/v1/limits", Reader, "", 200, No),
     route("GET", "/v1/connectors", Reader, "", 200, No),

@@ -11,6 +11,8 @@ mod formats;
 mod golden;
 mod idempotency;
 mod keys;
+mod limits;
+mod metrics;
 mod negotiation;
 mod openapi;
 mod runs;

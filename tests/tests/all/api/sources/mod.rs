@@ -1,6 +1,7 @@
 //! `/v1/sources` and everything below it.
 
 mod change;
+mod count;
 mod doctor;
 mod failures;
 mod files;
