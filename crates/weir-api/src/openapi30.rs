@@ -59,7 +59,48 @@ pub fn of(document: &Value) -> Value {
     each(&mut components["responses"], response);
     each(&mut components["requestBodies"], content);
     without_nulls(&mut document);
+    let schemas = document["components"]["schemas"].clone();
+    type_nullables(&mut document, &schemas);
     document
+}
+
+/// In 3.0 `nullable` counts only beside a `type`: a nullable reference names the
+/// type of what it refers to.
+fn type_nullables(value: &mut Value, schemas: &Value) {
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| type_nullables(item, schemas)),
+        Value::Object(map) => {
+            map.values_mut()
+                .for_each(|part| type_nullables(part, schemas));
+            let is_nullable = map.get("nullable") == Some(&Value::Bool(true));
+            if is_nullable
+                && !map.contains_key("type")
+                && let Some(name) = type_of(map.get("allOf"), schemas)
+            {
+                map.insert("type".to_owned(), name);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The type that the parts of an `allOf` agree on, through references.
+fn type_of(parts: Option<&Value>, schemas: &Value) -> Option<Value> {
+    // References of ours do not nest deeper; a circle of them ends here too.
+    const DEPTH: usize = 8;
+    let mut part = parts?.get(0)?;
+    for _ in 0..DEPTH {
+        if let Some(name) = part.get("type") {
+            return Some(name.clone());
+        }
+        part = match part.get("$ref").and_then(Value::as_str) {
+            Some(reference) => schemas.get(reference.rsplit('/').next()?)?,
+            None => part.get("allOf")?.get(0)?,
+        };
+    }
+    None
 }
 
 /// Indexing a missing field for change makes it, as null; those go again.
@@ -425,5 +466,18 @@ mod tests {
                 .collect()
         };
         assert_eq!(operations(&older), operations(&document));
+    }
+
+    #[test]
+    fn a_nullable_reference_names_its_type() {
+        let reference = json!({"$ref": "#/components/schemas/Role"});
+        let patch = json!({"properties": {"role": {"oneOf": [{"type": "null"}, reference]}}});
+        let role = json!({"type": "string", "enum": ["reader"]});
+        let document =
+            json!({"paths": {}, "components": {"schemas": {"Role": role, "Patch": patch}}});
+        let converted = super::of(&document);
+        let role = &converted["components"]["schemas"]["Patch"]["properties"]["role"];
+        assert_eq!(role["type"], "string");
+        assert_eq!(role["nullable"], true);
     }
 }
