@@ -4,11 +4,15 @@ use aws_lc_rs::digest;
 use http::header::IF_MATCH;
 use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
 use weir_core::{Error, Kind, Result};
 
-/// The tag of a version.
-pub fn of(version: i64) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"v{version}\"")).unwrap_or(HeaderValue::from_static("\"v\""))
+/// The tag of a version of a resource. It holds the id, for a name that was
+/// removed and made again starts to count anew.
+pub fn of(id: Uuid, version: i64) -> HeaderValue {
+    let id = id.simple().to_string();
+    HeaderValue::from_str(&format!("\"{}-v{version}\"", &id[20..]))
+        .unwrap_or(HeaderValue::from_static("\"v\""))
 }
 
 /// The tag of a text that is made, not stored.
@@ -23,12 +27,12 @@ pub fn of_text(text: &[u8]) -> HeaderValue {
 
 /// The version that `If-Match` allows to change: `None` where any is fine.
 /// Weak tags never match: they do not promise that nothing changed.
-pub fn if_match(headers: &HeaderMap, current: i64) -> Result<Option<i64>> {
+pub fn if_match(headers: &HeaderMap, id: Uuid, current: i64) -> Result<Option<i64>> {
     let mut given = headers.get_all(IF_MATCH).iter().peekable();
     if given.peek().is_none() {
         return Ok(None);
     }
-    let tag = of(current);
+    let tag = of(id, current);
     let mut any = false;
     for part in given.flat_map(tags) {
         if part.as_bytes() == tag.as_bytes() {
@@ -47,8 +51,8 @@ pub fn if_match(headers: &HeaderMap, current: i64) -> Result<Option<i64>> {
 }
 
 /// Whether the caller already has this version.
-pub fn not_modified(headers: &HeaderMap, current: i64) -> bool {
-    let tag = of(current);
+pub fn not_modified(headers: &HeaderMap, id: Uuid, current: i64) -> bool {
+    let tag = of(id, current);
     headers
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -75,17 +79,34 @@ mod tests {
         for value in values {
             headers.append(IF_MATCH, value.parse().unwrap());
         }
-        if_match(&headers, 3)
+        if_match(&headers, Uuid::nil(), 3)
+    }
+
+    #[test]
+    fn the_same_version_of_another_resource_has_another_tag() {
+        assert_ne!(of(Uuid::now_v7(), 1), of(Uuid::now_v7(), 1));
     }
 
     #[test]
     fn if_match_takes_lists_and_a_star_but_no_weak_tag() {
         assert_eq!(asked(&[]).unwrap(), None);
         assert_eq!(asked(&["*"]).unwrap(), None);
-        assert_eq!(asked(&["\"v3\""]).unwrap(), Some(3));
-        assert_eq!(asked(&["\"v1\", \"v3\""]).unwrap(), Some(3));
-        assert_eq!(asked(&["\"v1\"", "\"v3\""]).unwrap(), Some(3));
-        for wrong in ["\"v2\"", "W/\"v3\"", "v3", "", "\"v3"] {
+        assert_eq!(asked(&["\"000000000000-v3\""]).unwrap(), Some(3));
+        assert_eq!(
+            asked(&["\"000000000000-v1\", \"000000000000-v3\""]).unwrap(),
+            Some(3)
+        );
+        assert_eq!(
+            asked(&["\"000000000000-v1\"", "\"000000000000-v3\""]).unwrap(),
+            Some(3)
+        );
+        for wrong in [
+            "\"000000000000-v2\"",
+            "W/\"000000000000-v3\"",
+            "v3",
+            "",
+            "\"000000000000-v3",
+        ] {
             let error = asked(&[wrong]).unwrap_err();
             assert_eq!(error.kind(), Kind::PreconditionFailed, "{wrong}");
         }

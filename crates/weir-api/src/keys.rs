@@ -176,7 +176,7 @@ async fn find(app: &App, given: &str) -> Result<ApiKeyRow> {
 }
 
 fn answer(status: StatusCode, row: ApiKeyRow) -> Result<Response> {
-    let tag = etag::of(row.version);
+    let tag = etag::of(row.id, row.version);
     let mut response = (status, axum::Json(ApiKeyView::of(row)?)).into_response();
     response.headers_mut().insert(ETAG, tag);
     Ok(response)
@@ -184,7 +184,7 @@ fn answer(status: StatusCode, row: ApiKeyRow) -> Result<Response> {
 
 /// The one answer that has the key in it.
 fn shown(status: StatusCode, row: ApiKeyRow, key: &Secret) -> Result<Response> {
-    let tag = etag::of(row.version);
+    let tag = etag::of(row.id, row.version);
     let body = ApiKeyShown {
         key: key.expose().to_owned(),
         api_key: ApiKeyView::of(row)?,
@@ -302,8 +302,12 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &key).await?;
-    if etag::not_modified(&headers, row.version) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag::of(row.version))]).into_response());
+    if etag::not_modified(&headers, row.id, row.version) {
+        return Ok((
+            StatusCode::NOT_MODIFIED,
+            [(ETAG, etag::of(row.id, row.version))],
+        )
+            .into_response());
     }
     Ok(answer(StatusCode::OK, row)?)
 }
@@ -322,7 +326,7 @@ pub async fn update(
     Json(patch): Json<ApiKeyPatch>,
 ) -> ApiResult<Response> {
     let row = find(&app, &key).await?;
-    etag::if_match(&headers, row.version)?;
+    etag::if_match(&headers, row.id, row.version)?;
     if let Some(name) = &patch.name {
         check_name(name)?;
     }
@@ -392,7 +396,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let row = find(&app, &key).await?;
-    let expected = etag::if_match(&headers, row.version)?;
+    let expected = etag::if_match(&headers, row.id, row.version)?;
     let actor = caller.actor();
     app.store.delete_api_key(row.id, expected, &actor).await?;
     app.keys().forget(row.id);

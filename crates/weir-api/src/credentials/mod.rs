@@ -53,7 +53,7 @@ pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<CredentialR
 }
 
 fn answer(status: StatusCode, row: CredentialRow) -> Response {
-    let tag = etag::of(row.revision);
+    let tag = etag::of(row.id, row.revision);
     let mut response = (status, axum::Json(CredentialView::of(row))).into_response();
     response.headers_mut().insert(ETAG, tag);
     response
@@ -164,8 +164,12 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &credential).await?;
-    if etag::not_modified(&headers, row.revision) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag::of(row.revision))]).into_response());
+    if etag::not_modified(&headers, row.id, row.revision) {
+        return Ok((
+            StatusCode::NOT_MODIFIED,
+            [(ETAG, etag::of(row.id, row.revision))],
+        )
+            .into_response());
     }
     Ok(answer(StatusCode::OK, row))
 }
@@ -184,7 +188,7 @@ pub async fn update(
     Json(patch): Json<CredentialPatch>,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &credential).await?;
-    etag::if_match(&headers, row.revision)?;
+    etag::if_match(&headers, row.id, row.revision)?;
     let changed = apply(&app, &caller, &row, "credential.update", patch).await?;
     Ok(answer(StatusCode::OK, changed))
 }
@@ -206,7 +210,7 @@ pub async fn rotate(
     Json(body): Json<CredentialRotate>,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &credential).await?;
-    etag::if_match(&headers, row.revision)?;
+    etag::if_match(&headers, row.id, row.revision)?;
     if body.fields.is_empty() {
         let message = "a rotation gives at least one field a new value";
         return Err(Error::invalid("/fields", message).into());
@@ -310,7 +314,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let row = find(&app, &caller, &credential).await?;
-    let expected = etag::if_match(&headers, row.revision)?;
+    let expected = etag::if_match(&headers, row.id, row.revision)?;
     app.store
         .delete_credential(row.id, expected, &caller.scopes, &caller.actor())
         .await?;

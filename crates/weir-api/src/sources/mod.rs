@@ -54,7 +54,7 @@ pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<SourceRow> 
 }
 
 fn answer(status: StatusCode, row: SourceRow) -> Response {
-    let tag = etag::of(row.version);
+    let tag = etag::of(row.id, row.version);
     let mut response = (status, axum::Json(SourceView::of(row))).into_response();
     response.headers_mut().insert(ETAG, tag);
     response
@@ -198,8 +198,12 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &source).await?;
-    if etag::not_modified(&headers, row.version) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag::of(row.version))]).into_response());
+    if etag::not_modified(&headers, row.id, row.version) {
+        return Ok((
+            StatusCode::NOT_MODIFIED,
+            [(ETAG, etag::of(row.id, row.version))],
+        )
+            .into_response());
     }
     Ok(answer(StatusCode::OK, row))
 }
@@ -218,7 +222,7 @@ pub async fn update(
     Json(patch): Json<SourcePatch>,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &source).await?;
-    etag::if_match(&headers, row.version)?;
+    etag::if_match(&headers, row.id, row.version)?;
     if let Some(name) = &patch.name {
         check_name(name)?;
     }
@@ -299,7 +303,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let row = find(&app, &caller, &source).await?;
-    let expected = etag::if_match(&headers, row.version)?;
+    let expected = etag::if_match(&headers, row.id, row.version)?;
     let actor = caller.actor();
     app.store.delete_source(row.id, expected, &actor).await?;
     app.forget(row.id);
