@@ -50,7 +50,7 @@ fn nested(levels: usize) -> Value {
     json!({"stream": "numbers", "filter": filter, "limit": 1})
 }
 
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("WEIR_BODY_BYTES", "3000"),
     ("WEIR_JSON_BODY_BYTES", "2000"),
     ("WEIR_NESTING_LEVELS", "12"),
@@ -58,6 +58,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("WEIR_STATEMENT_BYTES", "100"),
     ("WEIR_PREVIEW_ROWS", "20"),
     ("WEIR_LOAD_ROWS", "100"),
+    ("WEIR_LOAD_BYTES", "100000"),
     ("WEIR_LOAD_MS", "5000"),
     ("WEIR_PAGE_ITEMS", "7"),
     ("WEIR_FIRST_BATCH_MS", "2000"),
@@ -94,6 +95,12 @@ async fn one_below_at_and_one_above_each_limit() {
             "/v1/sources/limited/load?stream=numbers&limit=1&filter={open}id%20%3D%3D%201{close}"
         );
         assert_answer(&what, &client.get(&path).await, expected);
+    }
+    // Counted in memory, where a batch takes a little more than its text.
+    for (bytes, expected) in [(90_000, None), (110_000, Some((413, "load_bytes")))] {
+        let body = json!({"query": format!("select repeat('x', {bytes}) as text")});
+        let what = format!("a load of {bytes} bytes");
+        assert_answer(&what, &load(client, &body).await, expected);
     }
     let many = Some((422, "too_many_columns"));
     for (columns, expected) in [(2, None), (3, None), (4, many)] {

@@ -60,11 +60,28 @@ async fn four_start_at_once_on_an_empty_store() {
         let answer = service.client.post(&format!("{path}/load"), &body).await;
         answer.expect_problem(424, "authentication");
     }
-    assert_eq!(services[2].client.delete(&path).await.status, 204);
+    let renamed = json!({"name": "renamed"});
+    services[3]
+        .client
+        .patch(&path, &renamed)
+        .await
+        .expect_status(200);
     for service in &services {
+        // No wait: names are looked up in the store that all of them share.
         service
             .client
             .get(&path)
+            .await
+            .expect_problem(404, "not_found");
+        let new = service.client.get("/v1/sources/renamed").await;
+        assert_eq!(new.expect_status(200)["name"], "renamed");
+    }
+    let path = "/v1/sources/renamed";
+    assert_eq!(services[2].client.delete(path).await.status, 204);
+    for service in &services {
+        service
+            .client
+            .get(path)
             .await
             .expect_problem(404, "not_found");
     }
