@@ -160,8 +160,9 @@ pub fn node_tools() -> PathBuf {
         )
 }
 
-/// A Chromium: `WEIR_TEST_BROWSER`, or one that is installed.
-pub fn browser() -> Option<PathBuf> {
+/// A Chromium: `WEIR_TEST_BROWSER`, or the one that `scripts/install-deps test`
+/// installs. Panics without one: a page that nobody rendered is not a passed test.
+pub fn browser() -> PathBuf {
     let given = crate::setting("WEIR_TEST_BROWSER").map(PathBuf::from);
     let installed = [
         "/usr/bin/chromium",
@@ -172,5 +173,7 @@ pub fn browser() -> Option<PathBuf> {
         .iter()
         .map(PathBuf::from)
         .find(|path| path.exists());
-    given.or(installed)
+    given
+        .or(installed)
+        .expect("no Chromium: run scripts/install-deps test, or set WEIR_TEST_BROWSER")
 }
