@@ -224,13 +224,14 @@ fn a_race_of_links_never_gives_what_is_outside() {
     let place = Place::new();
     let stop = Arc::new(AtomicBool::new(false));
     let mine = place.mine();
+    // Made whole before anybody looks: a file half written is no race of links.
+    symlink("../../secret", mine.join("link")).unwrap();
+    fs::create_dir(mine.join("dir")).unwrap();
+    fs::write(mine.join("dir/secret"), "inside").unwrap();
+    symlink("../..", mine.join("dirlink")).unwrap();
     let swapper = {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || {
-            symlink("../../secret", mine.join("link")).unwrap();
-            fs::create_dir(mine.join("dir")).unwrap();
-            fs::write(mine.join("dir/secret"), "inside").unwrap();
-            symlink("../..", mine.join("dirlink")).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 // A rename is atomic, so that one of the two is always there.
                 fs::write(mine.join("file"), "inside").unwrap();
