@@ -1,9 +1,10 @@
 //! Entity tags of single resources.
 
 use aws_lc_rs::digest;
-use http::header::IF_MATCH;
-use http::header::IF_NONE_MATCH;
-use http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
 use uuid::Uuid;
 use weir_core::{Error, Kind, Result};
 
@@ -13,6 +14,27 @@ pub fn of(id: Uuid, version: i64) -> HeaderValue {
     let id = id.simple().to_string();
     HeaderValue::from_str(&format!("\"{}-v{version}\"", &id[20..]))
         .unwrap_or(HeaderValue::from_static("\"v\""))
+}
+
+/// A resource with the tag of its version.
+pub fn answer(status: StatusCode, id: Uuid, version: i64, body: impl Serialize) -> Response {
+    let mut response = (status, axum::Json(body)).into_response();
+    response.headers_mut().insert(ETAG, of(id, version));
+    response
+}
+
+/// Says where a resource that was made is to be found.
+pub fn created(mut response: Response, path: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The answer to a caller who already has this version.
+pub fn unchanged(headers: &HeaderMap, id: Uuid, version: i64) -> Option<Response> {
+    let answer = || (StatusCode::NOT_MODIFIED, [(ETAG, of(id, version))]).into_response();
+    not_modified(headers, id, version).then(answer)
 }
 
 /// The tag of a text that is made, not stored.
@@ -51,7 +73,7 @@ pub fn if_match(headers: &HeaderMap, id: Uuid, current: i64) -> Result<Option<i6
 }
 
 /// Whether the caller already has this version.
-pub fn not_modified(headers: &HeaderMap, id: Uuid, current: i64) -> bool {
+fn not_modified(headers: &HeaderMap, id: Uuid, current: i64) -> bool {
     let tag = of(id, current);
     headers
         .get_all(IF_NONE_MATCH)

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use http::header::{CACHE_CONTROL, ETAG, LOCATION};
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -176,23 +176,20 @@ async fn find(app: &App, given: &str) -> Result<ApiKeyRow> {
 }
 
 fn answer(status: StatusCode, row: ApiKeyRow) -> Result<Response> {
-    let tag = etag::of(row.id, row.version);
-    let mut response = (status, axum::Json(ApiKeyView::of(row)?)).into_response();
-    response.headers_mut().insert(ETAG, tag);
-    Ok(response)
+    let (id, version) = (row.id, row.version);
+    Ok(etag::answer(status, id, version, ApiKeyView::of(row)?))
 }
 
 /// The one answer that has the key in it.
 fn shown(status: StatusCode, row: ApiKeyRow, key: &Secret) -> Result<Response> {
-    let tag = etag::of(row.id, row.version);
+    let (id, version) = (row.id, row.version);
     let body = ApiKeyShown {
         key: key.expose().to_owned(),
         api_key: ApiKeyView::of(row)?,
     };
-    let mut response = (status, axum::Json(body)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(ETAG, tag);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = etag::answer(status, id, version, body);
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
     Ok(response)
 }
 
@@ -252,13 +249,10 @@ pub async fn create(
         expires_at: body.expires_at,
     };
     let row = app.store.create_api_key(new, &caller.actor()).await?;
-    let location = HeaderValue::from_str(&format!("/v1/api-keys/{}", row.id));
-    let mut response = shown(StatusCode::CREATED, row, &key)?;
     // The idempotency layer takes the id for `already_created` from here.
-    if let Ok(location) = location {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let path = format!("/v1/api-keys/{}", row.id);
+    let response = shown(StatusCode::CREATED, row, &key)?;
+    Ok(etag::created(response, &path))
 }
 
 /// Which keys to list.
@@ -302,12 +296,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &key).await?;
-    if etag::not_modified(&headers, row.id, row.version) {
-        return Ok((
-            StatusCode::NOT_MODIFIED,
-            [(ETAG, etag::of(row.id, row.version))],
-        )
-            .into_response());
+    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.version) {
+        return Ok(unchanged);
     }
     Ok(answer(StatusCode::OK, row)?)
 }

@@ -6,9 +6,8 @@ pub mod hosts;
 mod model;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{ETAG, LOCATION};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -53,10 +52,8 @@ pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<CredentialR
 }
 
 fn answer(status: StatusCode, row: CredentialRow) -> Response {
-    let tag = etag::of(row.id, row.revision);
-    let mut response = (status, axum::Json(CredentialView::of(row))).into_response();
-    response.headers_mut().insert(ETAG, tag);
-    response
+    let (id, version) = (row.id, row.revision);
+    etag::answer(status, id, version, CredentialView::of(row))
 }
 
 fn check_kind(kind: Option<&str>) -> Result<()> {
@@ -97,12 +94,8 @@ pub async fn create(
         managed_by: None,
     };
     let row = app.store.create_credential(new, &caller.actor()).await?;
-    let location = HeaderValue::from_str(&format!("/v1/credentials/{}", row.id));
-    let mut response = answer(StatusCode::CREATED, row);
-    if let Ok(location) = location {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let path = format!("/v1/credentials/{}", row.id);
+    Ok(etag::created(answer(StatusCode::CREATED, row), &path))
 }
 
 /// Which credentials to list.
@@ -164,12 +157,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &credential).await?;
-    if etag::not_modified(&headers, row.id, row.revision) {
-        return Ok((
-            StatusCode::NOT_MODIFIED,
-            [(ETAG, etag::of(row.id, row.revision))],
-        )
-            .into_response());
+    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.revision) {
+        return Ok(unchanged);
     }
     Ok(answer(StatusCode::OK, row))
 }

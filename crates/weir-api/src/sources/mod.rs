@@ -10,9 +10,8 @@ pub mod test;
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{ETAG, LOCATION};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -54,10 +53,8 @@ pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<SourceRow> 
 }
 
 fn answer(status: StatusCode, row: SourceRow) -> Response {
-    let tag = etag::of(row.id, row.version);
-    let mut response = (status, axum::Json(SourceView::of(row))).into_response();
-    response.headers_mut().insert(ETAG, tag);
-    response
+    let (id, version) = (row.id, row.version);
+    etag::answer(status, id, version, SourceView::of(row))
 }
 
 /// The connector of a source that is being saved.
@@ -123,12 +120,8 @@ pub async fn create(
         app.store.record_test(row.id, tested.clone()).await?;
         row.last_test = Some(tested);
     }
-    let location = HeaderValue::from_str(&format!("/v1/sources/{}", row.id));
-    let mut response = answer(StatusCode::CREATED, row);
-    if let Ok(location) = location {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let path = format!("/v1/sources/{}", row.id);
+    Ok(etag::created(answer(StatusCode::CREATED, row), &path))
 }
 
 /// Which sources to list.
@@ -198,12 +191,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &source).await?;
-    if etag::not_modified(&headers, row.id, row.version) {
-        return Ok((
-            StatusCode::NOT_MODIFIED,
-            [(ETAG, etag::of(row.id, row.version))],
-        )
-            .into_response());
+    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.version) {
+        return Ok(unchanged);
     }
     Ok(answer(StatusCode::OK, row))
 }
