@@ -3,12 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The repository.
+/// The repository: the nearest folder above with a lock file. Not where this was
+/// built: clones that share a build folder share this program too.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::current_dir().unwrap();
+        let root = here
+            .ancestors()
+            .find(|dir| dir.join("Cargo.lock").is_file());
+        root.expect("run inside of the repository").to_owned()
+    });
+    &ROOT
 }
 
 /// The service: `WEIR_TEST_BINARY`, or what was built beside this test.
