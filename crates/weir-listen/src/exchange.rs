@@ -1,0 +1,129 @@
+//! What a connection knows of its requests: how many run, when the last one
+//! moved, and whether one of them has been left standing by its peer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+
+/// Shared between a connection and the bodies of its answers.
+pub(crate) struct Exchanges {
+    running: AtomicUsize,
+    answered: AtomicUsize,
+    moved: Mutex<Instant>,
+    /// When each answer that its peer could take now was last asked for.
+    ready_since: Mutex<Vec<(usize, Instant)>>,
+}
+
+impl Exchanges {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Exchanges {
+            running: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            moved: Mutex::new(Instant::now()),
+            ready_since: Mutex::default(),
+        })
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let id = self.answered.fetch_add(1, Ordering::SeqCst);
+        self.touch();
+        Running {
+            exchanges: Arc::clone(self),
+            id,
+        }
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// How long no request began or ended.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.moved.lock().elapsed()
+    }
+
+    /// Whether the peer has left an answer standing for longer than `limit`.
+    pub(crate) fn has_stalled(&self, limit: Duration) -> bool {
+        let ready = self.ready_since.lock();
+        ready.iter().any(|(_, since)| since.elapsed() > limit)
+    }
+
+    fn touch(&self) {
+        *self.moved.lock() = Instant::now();
+    }
+
+    /// The answer `id` gave a chunk: until it is asked for the next one, the
+    /// peer is who waits.
+    fn gave(&self, id: usize) {
+        let mut ready = self.ready_since.lock();
+        match ready.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, since)) => *since = Instant::now(),
+            None => ready.push((id, Instant::now())),
+        }
+    }
+
+    /// The answer `id` was asked for more and has nothing yet.
+    fn waits(&self, id: usize) {
+        self.ready_since.lock().retain(|(other, _)| *other != id);
+    }
+}
+
+/// One request, from the end of its head to the end of its answer.
+pub(crate) struct Running {
+    exchanges: Arc<Exchanges>,
+    id: usize,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.exchanges.waits(self.id);
+        self.exchanges.running.fetch_sub(1, Ordering::SeqCst);
+        self.exchanges.touch();
+    }
+}
+
+/// The body of an answer that tells its connection how it moves.
+pub(crate) struct Watched {
+    pub(crate) body: axum::body::Body,
+    pub(crate) running: Running,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Running { exchanges, id } = &self.running;
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => exchanges.gave(*id),
+            Poll::Ready(_) | Poll::Pending => exchanges.waits(*id),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
