@@ -14,6 +14,9 @@ use clap::{Parser, Subcommand};
 use settings::Settings;
 use weir_api::system::ConnectorView;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Any data source over plain REST, streamed as JSON or Arrow.
 #[derive(Parser)]
 #[command(name = "weir", version, about)]

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weir-store", &["weir-core", "weir-net", "weir-vault"]),
     ("weir-engine", &["weir-core", "weir-formats"]),
     ("weir-wire", &["weir-core", "weir-formats"]),
+    ("weir-listen", &["weir-core"]),
     ("weir-kit", &["weir-core", "weir-net"]),
     (
         "connect-files",
@@ -49,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weir-catalog",
             "weir-core",
             "weir-engine",
+            "weir-listen",
             "weir-net",
             "weir-store",
             "weir-vault",
