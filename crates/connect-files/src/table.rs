@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -422,11 +421,11 @@ impl Text {
         let mut out = Vec::new();
         let chunk = &self.chunk[..count];
         let decoder = &mut self.decoder;
-        let work = AssertUnwindSafe(|| match count {
+        let work = || match count {
             0 => decoder.finish(&mut out),
             _ => decoder.push(chunk, &mut out),
-        });
-        let pushed = catch_unwind(work).unwrap_or_else(|_| Err(gave_up()));
+        };
+        let pushed = weir_core::task::guarded(work).unwrap_or_else(|_| Err(gave_up()));
         pushed.map_err(|error| named(path, error))?;
         self.is_over = count == 0;
         self.ready.extend(out);

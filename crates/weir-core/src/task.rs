@@ -1,7 +1,10 @@
 //! The one home of spawned work: a compute runtime apart from the one that
-//! serves HTTP, so that decoding never delays a health check.
+//! serves HTTP, so that decoding never delays a health check. And of the guard
+//! behind which libraries read what strangers wrote.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -87,5 +90,62 @@ impl<T> Future for Task<T> {
                 Error::internal(format!("a task panicked: {error}")).code("panic")
             }
         })
+    }
+}
+
+thread_local! {
+    /// Guards within guards that this thread is in.
+    static GUARDS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Work behind a guard panicked. What the panic said is not kept: it may quote
+/// the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
+
+struct Within;
+
+impl Within {
+    fn enter() -> Self {
+        GUARDS.set(GUARDS.get().saturating_add(1));
+        Within
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        GUARDS.set(GUARDS.get().saturating_sub(1));
+    }
+}
+
+/// Runs `work`, mostly a library's on bytes of strangers, whose panic is the
+/// content's fault and ends nothing else. What `work` has changed by then is in
+/// no known state and must not be used again.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> std::result::Result<T, Panicked> {
+    let within = Within::enter();
+    let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked);
+    drop(within);
+    outcome
+}
+
+/// Whether this thread is behind a guard: how a panic hook tells a panic that
+/// is expected of hostile content from one of ours.
+pub fn is_guarded() -> bool {
+    GUARDS.get() > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_behind_a_guard_is_a_value_and_the_hook_can_tell() {
+        assert_eq!(guarded(|| (is_guarded(), 5)), Ok((true, 5)));
+        let outer = guarded(|| {
+            let inner = guarded(|| panic!("of a library"));
+            (inner, is_guarded())
+        });
+        assert_eq!(outer, Ok((Err::<(), _>(Panicked), true)));
+        assert!(!is_guarded());
     }
 }

@@ -4,7 +4,6 @@
 //! allocated, and Arrow's own reader runs where its panics become errors: it
 //! has many for what it does not expect.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
@@ -14,6 +13,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::{Message, MessageHeader, root_as_message};
+use weir_core::task::guarded;
 use weir_core::{Error, Kind, Result};
 
 use super::plan::{Meter, data_error, too_many_columns};
@@ -217,9 +217,8 @@ impl IpcDecoder {
     /// Runs Arrow's reader, whose panics must stay here.
     fn feed(&mut self, bytes: Vec<u8>) -> Result<Option<RecordBatch>> {
         let mut buffer = Buffer::from_vec(bytes);
-        let inner = AssertUnwindSafe(&mut self.inner);
+        let inner = &mut self.inner;
         let decode = move || {
-            let AssertUnwindSafe(inner) = { inner };
             let mut found = None;
             while !buffer.is_empty() {
                 if let Some(batch) = inner.decode(&mut buffer)? {
@@ -228,7 +227,7 @@ impl IpcDecoder {
             }
             Ok(found)
         };
-        match catch_unwind(AssertUnwindSafe(decode)) {
+        match guarded(decode) {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(unreadable(&error)),
             Err(_) => Err(malformed(
@@ -303,8 +302,7 @@ impl IpcDecoder {
         self.meter.decoded(bytes as usize, &self.options.limits)?;
         let target = field.data_type().clone();
         let column = Arc::clone(column);
-        let cast = catch_unwind(AssertUnwindSafe(move || cast(&column, &target)));
-        match cast {
+        match guarded(move || cast(&column, &target)) {
             Ok(Ok(array)) => Ok(array),
             Ok(Err(error)) => Err(unreadable(&error)),
             Err(_) => Err(malformed("the arrow data is not valid")),

@@ -111,8 +111,8 @@ pub fn read<R: Read + Seek>(
     if is_archive {
         archive::check(&mut file, size, limits)?;
     }
-    let work = std::panic::AssertUnwindSafe(|| cells_of(file, is_archive, options, limits));
-    let cells = std::panic::catch_unwind(work)
+    let work = || cells_of(file, is_archive, options, limits);
+    let cells = weir_core::task::guarded(work)
         .unwrap_or_else(|_| Err(broken("the decoder gave up on it")))?;
     sheet(cells, options, limits)
 }

@@ -6,7 +6,6 @@
 //! the decoder into an error.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,8 +48,7 @@ const FOOTER_BYTES: u64 = 8;
 
 /// Runs `work` of the decoder; its panic is the content's fault.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(broken("the decoder gave up on it")))
+    weir_core::task::guarded(work).unwrap_or_else(|_| Err(broken("the decoder gave up on it")))
 }
 
 fn broken(what: impl std::fmt::Display) -> Error {
