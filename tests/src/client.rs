@@ -51,6 +51,18 @@ impl Client {
         }
     }
 
+    /// The same caller, who trusts this certificate (PEM), too.
+    #[must_use]
+    pub fn trusting(&self, certificate: &str) -> Self {
+        let certificate = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().no_proxy();
+        let http = builder.tls_certs_only([certificate]).build().unwrap();
+        Client {
+            http,
+            ..self.clone()
+        }
+    }
+
     /// The same caller with another key.
     #[must_use]
     pub fn with_key(&self, key: Option<&str>) -> Self {

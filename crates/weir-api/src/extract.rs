@@ -53,30 +53,22 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     }
 }
 
-/// A body read to its end, within `limit`.
+/// A JSON body read to its end, within `limit`.
 pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Error> {
     let read = Limited::new(body, limit).collect().await;
     read.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
+            if error.is::<LengthLimitError>() {
                 Error::new(
                     Kind::TooLarge,
                     format!("the JSON body is larger than {limit} bytes"),
                 )
                 .code("json_too_large")
                 .hint("GET /v1/limits lists every limit")
-            } else if is_beyond(&*error) {
-                crate::limits::body_too_large(None)
             } else {
-                Error::new(Kind::Malformed, "the body ended before it was complete")
+                weir_wire::body_error(&*error)
             }
         })
-}
-
-/// Whether the bound of all bodies ended this one.
-fn is_beyond(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 /// Query parameters; unknown ones are refused with the nearest name.

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_LENGTH;
-use http_body_util::Limited;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::{Error, Kind, Result};
@@ -21,6 +19,16 @@ use crate::state::App;
 pub struct Limits {
     /// Bytes of any body. Beyond: 413 `body_too_large`.
     pub body_bytes: u64,
+    /// How long a body may stand still, or take for each 1,024 bytes. Beyond: 400 `body_stalled`.
+    pub body_stall_ms: u64,
+    /// How long a client may take nothing of its answer. Beyond, the connection is closed.
+    pub write_stall_ms: u64,
+    /// How long the head of a request may take. Beyond, the connection is closed.
+    pub head_ms: u64,
+    /// How long a connection may lie idle between requests. Beyond, it is closed.
+    pub idle_ms: u64,
+    /// Connections at once, as far as the process may open files; further ones wait.
+    pub connections: usize,
     /// Bytes of a JSON body that is read whole. Beyond: 413 `json_too_large`.
     pub json_body_bytes: usize,
     /// Levels of a JSON body, and of a filter, the innermost value included. Beyond: 400 `too_deep`.
@@ -76,6 +84,11 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             body_bytes: 1 << 30,
+            body_stall_ms: 30_000,
+            write_stall_ms: 60_000,
+            head_ms: 10_000,
+            idle_ms: 75_000,
+            connections: 10_000,
             json_body_bytes: 16 << 20,
             nesting_levels: 128,
             columns: 10_000,
@@ -190,25 +203,22 @@ impl Limits {
     }
 }
 
-/// Refuses a body that says it is too large, and ends one that turns out to be.
+/// Refuses a body that says it is too large, and ends one that turns out to be
+/// or that does not go on.
 pub async fn bound_body(State(app): State<App>, request: Request, next: Next) -> Response {
     let most = app.limits.body_bytes;
     let told = request.headers().get(CONTENT_LENGTH);
     let told: Option<u64> = told.and_then(|text| text.to_str().ok()?.parse().ok());
     if told.is_some_and(|told| told > most) {
-        return ApiError(body_too_large(Some(most))).into_response();
+        let message = format!("the body is larger than {most} bytes");
+        let error = Error::new(Kind::TooLarge, message)
+            .code("body_too_large")
+            .hint("GET /v1/limits lists every limit");
+        return ApiError(error).into_response();
     }
-    let room = usize::try_from(most).unwrap_or(usize::MAX);
-    next.run(request.map(|body| Body::new(Limited::new(body, room))))
+    let stall = Duration::from_millis(app.limits.body_stall_ms);
+    next.run(request.map(|body| weir_wire::paced(body, most, stall)))
         .await
-}
-
-/// The error of a body beyond the limit for all of them.
-pub fn body_too_large(most: Option<u64>) -> Error {
-    let than = most.map_or_else(|| "allowed".to_owned(), |most| format!("{most} bytes"));
-    Error::new(Kind::TooLarge, format!("the body is larger than {than}"))
-        .code("body_too_large")
-        .hint("GET /v1/limits lists every limit")
 }
 
 fn too_deep(most: usize) -> Error {

@@ -86,13 +86,11 @@ pub fn failed(error: &Error) {
     if matches!(error.kind(), Kind::Source(_)) {
         counter!("weir_source_errors_total", "code" => code).increment(1);
     }
-    if code == "panic" {
-        counter!("weir_panics_total").increment(1);
-    }
 }
 
 /// Counters that must be there before anything was counted.
 pub fn describe() {
     counter!("weir_panics_total").increment(0);
+    counter!("weir_guarded_panics_total").increment(0);
     sent(0, 0);
 }

@@ -49,7 +49,9 @@ pub struct Parts {
     pub log_queries: bool,
     /// Where bodies wait that must be whole before they are read.
     pub spool: Spool,
-    /// Fires when the service stops.
+    /// Fires when the service was told to stop, while it still serves.
+    pub draining: CancellationToken,
+    /// Fires when what still runs must end.
     pub shutdown: CancellationToken,
 }
 

@@ -30,7 +30,7 @@ pub async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", operation_id = "get_readiness", tag = "system", security(()),
     responses((status = 200, description = "Ready", body = String, content_type = "text/plain")))]
 pub async fn readyz(State(app): State<App>) -> ApiResult<&'static str> {
-    if app.shutdown.is_cancelled() {
+    if app.draining.is_cancelled() {
         return Err(Error::new(Kind::NotReady, "the service is stopping").into());
     }
     app.store.ready().await?;

@@ -1,12 +1,15 @@
 //! One connection: handshake, requests, and the watch over its peer.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
+use futures::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::exchange::{Exchanges, Watched};
+use crate::exchange::{Exchanges, Panicked, Watched};
 use crate::socket::Socket;
-use crate::{ListenLimits, Peer, ServerTls};
+use crate::{ListenLimits, ServerTls};
 
 /// How often a connection looks at its peer.
 const WATCH: Duration = Duration::from_secs(1);
@@ -37,6 +40,7 @@ pub(crate) async fn serve(
     let Ok(peer) = socket.peer_addr() else {
         return;
     };
+    tracing::trace!(%peer, "a connection");
     match tls {
         None => requests(socket, peer, router, limits, stopping, accepted).await,
         Some(tls) => {
@@ -72,10 +76,15 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let router = router.clone();
         async move {
             let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(Peer(peer));
+            parts.extensions.insert(ConnectInfo(peer));
             let request = Request::from_parts(parts, Body::new(body));
-            let answer = router.oneshot(request).await;
-            answer.map(|answer| answer.map(|body| Watched { body, running }))
+            // A panic ends this request visibly, and not the others of the connection.
+            let answering = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
+            match answering.await {
+                Ok(Ok(answer)) => Ok(answer.map(|body| Watched::new(body, running))),
+                Ok(Err(never)) => match never {},
+                Err(_) => Err(Panicked),
+            }
         }
     });
     let builder = builder(&limits);

@@ -1,6 +1,7 @@
 //! What a connection knows of its requests: how many run, when the last one
 //! moved, and whether one of them has been left standing by its peer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,10 +97,33 @@ impl Drop for Running {
     }
 }
 
+/// Work for an answer panicked; the answer is aborted.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+impl std::fmt::Display for Panicked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("work for this answer panicked")
+    }
+}
+
+impl std::error::Error for Panicked {}
+
 /// The body of an answer that tells its connection how it moves.
 pub(crate) struct Watched {
-    pub(crate) body: axum::body::Body,
-    pub(crate) running: Running,
+    body: axum::body::Body,
+    running: Running,
+    is_broken: bool,
+}
+
+impl Watched {
+    pub(crate) fn new(body: axum::body::Body, running: Running) -> Self {
+        Watched {
+            body,
+            running,
+            is_broken: false,
+        }
+    }
 }
 
 impl Body for Watched {
@@ -110,7 +134,17 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.is_broken {
+            return Poll::Ready(None);
+        }
+        let polling = AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx));
+        let polled = match catch_unwind(polling) {
+            Ok(polled) => polled,
+            Err(_) => {
+                self.is_broken = true;
+                Poll::Ready(Some(Err(axum::Error::new(Panicked))))
+            }
+        };
         let Running { exchanges, id } = &self.running;
         match &polled {
             Poll::Ready(Some(Ok(_))) => exchanges.gave(*id),
@@ -120,7 +154,7 @@ impl Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_broken || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

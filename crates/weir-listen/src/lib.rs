@@ -13,7 +13,6 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +151,3 @@ async fn accept(
         }
     }
 }
-
-/// The address of the peer, as a request extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);

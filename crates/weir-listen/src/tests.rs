@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
+use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,18 @@ impl Drop for Counted {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a peer that misbehaves on loopback"
+)]
+async fn try_connect(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(address).await
+}
+
+async fn connect(address: std::net::SocketAddr) -> TcpStream {
+    try_connect(address).await.unwrap()
+}
+
 async fn served(change: impl FnOnce(&mut ListenLimits), tls: Option<ServerTls>) -> Served {
     let sockets = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = sockets.local_addr().unwrap();
@@ -43,6 +56,23 @@ async fn served(change: impl FnOnce(&mut ListenLimits), tls: Option<ServerTls>) 
     let count = Arc::clone(&endless);
     let router = Router::new()
         .route("/", get(|| async { "here" }))
+        .route(
+            "/panic",
+            get(|| async {
+                let panics = |here: bool| assert!(!here, "on purpose");
+                panics(true);
+            }),
+        )
+        .route(
+            "/panic-later",
+            get(|| async {
+                let chunks = futures::stream::iter(0..2).map(|n| {
+                    assert!(n < 1, "on purpose");
+                    Ok::<_, io::Error>("some")
+                });
+                Body::from_stream(chunks)
+            }),
+        )
         .route(
             "/slow",
             get(|| async {
@@ -101,7 +131,7 @@ async fn until_closed(socket: &mut TcpStream) -> (Duration, Vec<u8>) {
 async fn a_head_that_does_not_end_is_cut() {
     let served = served(|_| {}, None).await;
     for start in ["", "G", "GET / HTTP/1.1\r\nhost: x\r\n", "PRI * HTTP/2"] {
-        let mut socket = TcpStream::connect(served.address).await.unwrap();
+        let mut socket = connect(served.address).await;
         socket.write_all(start.as_bytes()).await.unwrap();
         let (after, _) = until_closed(&mut socket).await;
         assert!(after >= HEAD / 2 && after < HEAD * 4, "{start:?} {after:?}");
@@ -111,7 +141,7 @@ async fn a_head_that_does_not_end_is_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_in_drops_is_cut_too() {
     let served = served(|_| {}, None).await;
-    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    let mut socket = connect(served.address).await;
     let start = Instant::now();
     for byte in b"GET / HTTP/1.1\r\nx-long: 0123456789012345678901234567890\r\n".iter() {
         if socket.write_all(&[*byte]).await.is_err() {
@@ -126,7 +156,7 @@ async fn a_head_in_drops_is_cut_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_head_has_its_own_time_and_idleness_another() {
     let served = served(|_| {}, None).await;
-    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    let mut socket = connect(served.address).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut buffer = [0; 1024];
     for _ in 0..2 {
@@ -139,7 +169,7 @@ async fn the_second_head_has_its_own_time_and_idleness_another() {
     let (after, _) = until_closed(&mut socket).await;
     assert!(after < HEAD * 3, "{after:?}");
 
-    let mut idle = TcpStream::connect(served.address).await.unwrap();
+    let mut idle = connect(served.address).await;
     idle.write_all(request).await.unwrap();
     let (after, all) = until_closed(&mut idle).await;
     assert!(all.ends_with(b"here"));
@@ -149,7 +179,7 @@ async fn the_second_head_has_its_own_time_and_idleness_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_read_loses_its_answer() {
     let served = served(|_| {}, None).await;
-    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    let mut socket = connect(served.address).await;
     let request = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
     socket.write_all(request).await.unwrap();
     let start = Instant::now();
@@ -166,7 +196,7 @@ async fn a_peer_that_does_not_read_loses_its_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_answer_is_no_stall_of_its_peer() {
     let served = served(|_| {}, None).await;
-    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    let mut socket = connect(served.address).await;
     let request = b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     socket.write_all(request).await.unwrap();
     let (_, all) = until_closed(&mut socket).await;
@@ -174,10 +204,23 @@ async fn a_slow_answer_is_no_stall_of_its_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_ends_its_request_visibly() {
+    let served = served(|_| {}, None).await;
+    for path in ["/panic", "/panic-later"] {
+        let mut socket = connect(served.address).await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let (_, all) = until_closed(&mut socket).await;
+        let text = String::from_utf8_lossy(&all);
+        assert!(!text.ends_with("0\r\n\r\n"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_limit_wait_for_a_place() {
     let served = served(|limits| limits.connections = 1, None).await;
-    let mut first = TcpStream::connect(served.address).await.unwrap();
-    let mut second = TcpStream::connect(served.address).await.unwrap();
+    let mut first = connect(served.address).await;
+    let mut second = connect(served.address).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     second.write_all(request).await.unwrap();
     // The first one says nothing, so its place is free after the limit of a head.
@@ -192,7 +235,7 @@ async fn a_head_too_large_is_refused() {
     let many = "x: y\r\n".repeat(101);
     let large = format!("x: {}\r\n", "y".repeat(32 << 10));
     for lines in [many, large] {
-        let mut socket = TcpStream::connect(served.address).await.unwrap();
+        let mut socket = connect(served.address).await;
         let request = format!("GET / HTTP/1.1\r\nhost: x\r\n{lines}\r\n");
         let _reset = socket.write_all(request.as_bytes()).await;
         let (_, all) = until_closed(&mut socket).await;
@@ -208,9 +251,9 @@ async fn a_head_too_large_is_refused() {
 async fn stopping_lets_answers_end_and_abort_does_not() {
     let served = served(|limits| limits.write_stall = 60 * STALL, None).await;
     let request = |path| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    let mut slow = connect(served.address).await;
     slow.write_all(request("/slow").as_bytes()).await.unwrap();
-    let mut endless = TcpStream::connect(served.address).await.unwrap();
+    let mut endless = connect(served.address).await;
     endless
         .write_all(request("/endless").as_bytes())
         .await
@@ -221,7 +264,7 @@ async fn stopping_lets_answers_end_and_abort_does_not() {
     let (_, all) = until_closed(&mut slow).await;
     assert!(all.ends_with(b"late"));
     assert!(!served.task.is_finished());
-    assert!(TcpStream::connect(served.address).await.is_err());
+    assert!(try_connect(served.address).await.is_err());
     served.abort.cancel();
     tokio::time::timeout(Duration::from_secs(2), served.task)
         .await
@@ -265,7 +308,7 @@ async fn seen_certificate(address: std::net::SocketAddr, certificate: &[u8]) -> 
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let socket = TcpStream::connect(address).await.unwrap();
+    let socket = connect(address).await;
     let name = "localhost".try_into().unwrap();
     let mut socket = connector
         .connect(name, socket)

@@ -19,7 +19,7 @@ use weir_core::task::Compute;
 use weir_core::{BatchStream, Error};
 
 pub use envelope::{Envelope, preview_envelope};
-pub use input::{Intake, Media, Spool, accepted, rows_in, rows_of};
+pub use input::{Intake, Media, Spool, accepted, body_error, paced, rows_in, rows_of};
 pub use negotiate::{FormatQuery, negotiate};
 pub use respond::{data_headers, respond};
 pub use weir_formats::decode;

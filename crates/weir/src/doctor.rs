@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio_util::sync::CancellationToken;
 use weir_api::doctor::{Diagnosis, examine};
 use weir_api::state::App;
 use weir_core::task::Compute;
 use weir_store::SourceFilter;
 
+use crate::listen::Stages;
 use crate::serve::{self, Stored};
 use crate::settings::Settings;
 
@@ -63,14 +63,8 @@ async fn look_into(settings: &Settings, stored: &Stored, compute: Compute) -> bo
     }
     say("store", true, "");
     say("master key", true, "");
-    let stop = CancellationToken::new();
-    let app = match serve::app(
-        settings,
-        &stored.store,
-        uuid::Uuid::nil(),
-        compute,
-        stop.clone(),
-    ) {
+    let stages = Stages::default();
+    let app = match serve::app(settings, &stored.store, uuid::Uuid::nil(), compute, &stages) {
         Ok(app) => app,
         Err(error) => {
             say("configuration", false, &format!("{error:#}"));
@@ -84,7 +78,7 @@ async fn look_into(settings: &Settings, stored: &Stored, compute: Compute) -> bo
             false
         }
     };
-    stop.cancel();
+    stages.shutdown.cancel();
     works
 }
 

@@ -12,6 +12,21 @@ pub struct LimitSettings {
     /// Bytes of any body [default: 1073741824]
     #[arg(long, env = "WEIR_BODY_BYTES", value_name = "BYTES")]
     pub body_bytes: Option<u64>,
+    /// How long a body may stand still, or take for each 1024 bytes, in milliseconds [default: 30000]
+    #[arg(long, env = "WEIR_BODY_STALL_MS", value_name = "MS")]
+    pub body_stall_ms: Option<u64>,
+    /// How long a client may take nothing of its answer, in milliseconds [default: 60000]
+    #[arg(long, env = "WEIR_WRITE_STALL_MS", value_name = "MS")]
+    pub write_stall_ms: Option<u64>,
+    /// How long the head of a request may take, in milliseconds [default: 10000]
+    #[arg(long, env = "WEIR_HEAD_MS", value_name = "MS")]
+    pub head_ms: Option<u64>,
+    /// How long a connection may lie idle between requests, in milliseconds [default: 75000]
+    #[arg(long, env = "WEIR_IDLE_MS", value_name = "MS")]
+    pub idle_ms: Option<u64>,
+    /// Connections at once, as far as the process may open files; further ones wait [default: 10000]
+    #[arg(long, env = "WEIR_CONNECTIONS", value_name = "CONNECTIONS")]
+    pub connections: Option<usize>,
     /// Bytes of a JSON body that is read whole [default: 16777216]
     #[arg(long, env = "WEIR_JSON_BODY_BYTES", value_name = "BYTES")]
     pub json_body_bytes: Option<usize>,
@@ -82,6 +97,11 @@ impl LimitSettings {
     pub fn over(self, below: LimitSettings) -> Self {
         LimitSettings {
             body_bytes: self.body_bytes.or(below.body_bytes),
+            body_stall_ms: self.body_stall_ms.or(below.body_stall_ms),
+            write_stall_ms: self.write_stall_ms.or(below.write_stall_ms),
+            head_ms: self.head_ms.or(below.head_ms),
+            idle_ms: self.idle_ms.or(below.idle_ms),
+            connections: self.connections.or(below.connections),
             json_body_bytes: self.json_body_bytes.or(below.json_body_bytes),
             nesting_levels: self.nesting_levels.or(below.nesting_levels),
             columns: self.columns.or(below.columns),
@@ -115,6 +135,11 @@ impl LimitSettings {
         let usual = Limits::default();
         let limits = Limits {
             body_bytes: self.body_bytes.unwrap_or(usual.body_bytes),
+            body_stall_ms: self.body_stall_ms.unwrap_or(usual.body_stall_ms),
+            write_stall_ms: self.write_stall_ms.unwrap_or(usual.write_stall_ms),
+            head_ms: self.head_ms.unwrap_or(usual.head_ms),
+            idle_ms: self.idle_ms.unwrap_or(usual.idle_ms),
+            connections: self.connections.unwrap_or(usual.connections),
             json_body_bytes: self.json_body_bytes.unwrap_or(usual.json_body_bytes),
             nesting_levels: self.nesting_levels.unwrap_or(usual.nesting_levels),
             columns: self.columns.unwrap_or(usual.columns),
@@ -156,6 +181,11 @@ fn check(limits: &Limits) -> Result<()> {
     let at_least_one = [
         ("WEIR_BODY_BYTES", limits.body_bytes),
         ("WEIR_JSON_BODY_BYTES", limits.json_body_bytes as u64),
+        ("WEIR_BODY_STALL_MS", limits.body_stall_ms),
+        ("WEIR_WRITE_STALL_MS", limits.write_stall_ms),
+        ("WEIR_HEAD_MS", limits.head_ms),
+        ("WEIR_IDLE_MS", limits.idle_ms),
+        ("WEIR_CONNECTIONS", limits.connections as u64),
         ("WEIR_COLUMNS", limits.columns as u64),
         ("WEIR_DECODED_RATIO", limits.decoded_ratio),
         ("WEIR_STATEMENT_BYTES", limits.statement_bytes as u64),

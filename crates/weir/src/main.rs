@@ -4,6 +4,7 @@ mod doctor;
 mod files;
 mod keys;
 mod limits;
+mod listen;
 mod serve;
 mod settings;
 mod sources_file;

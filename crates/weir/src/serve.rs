@@ -1,6 +1,5 @@
 //! Wiring: the store, the keys, the routes; then serve until told to stop.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +7,28 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
 use weir_api::state::{App, Limits, Parts, Spool};
 use weir_core::Secret;
 use weir_core::task::{Compute, Task};
 use weir_engine::{Engine, EngineLimits};
+use weir_listen::{ListenLimits, Listener};
 use weir_net::{Dialer, Egress};
 use weir_store::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use weir_store::{Actor, NewApiKey, NewSource, Seal, Store, StoreOptions};
 use weir_vault::KeyRing;
 
 use crate::files::{make_data_dir, write_private};
+use crate::listen::{self, Serving, Stages};
 use crate::settings::Settings;
 use crate::sources_file;
+use crate::telemetry;
 
 /// Connections of one instance to its store.
 const STORE_CONNECTIONS: u32 = 10;
+/// Connections to the address of the metrics alone.
+const METRICS_CONNECTIONS: usize = 64;
 /// How long the ends of runs may take to be recorded when the service stops.
 const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -48,6 +51,7 @@ pub fn runtimes() -> Result<(Runtime, Runtime)> {
 
 /// Runs the service until a signal ends it.
 pub fn serve(settings: &Settings) -> Result<()> {
+    telemetry::watch_panics();
     let (http, compute) = runtimes()?;
     let outcome = http.block_on(run(settings, Compute::new(compute.handle().clone())));
     // What still runs was told to stop; do not wait for it for ever.
@@ -172,7 +176,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         .with_context(|| format!("cannot listen on {listen}; set WEIR_LISTEN to a free address"))?;
     let address = listener.local_addr()?.to_string();
     let stored = Stored::open(settings, compute.clone()).await?;
-    let shutdown = CancellationToken::new();
+    let stages = Stages::default();
     let outcome = async {
         prepare(settings, &stored.store, &data_dir).await?;
         let registered = stored
@@ -185,13 +189,19 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
             &stored.store,
             instance.id(),
             compute.clone(),
-            shutdown.clone(),
+            &stages,
         )?;
         sources_file::apply(settings, &app).await?;
         let _background = Background::start(&app, retention(settings)?);
-        let _measured = measure(settings, &app, &compute, &data_dir).await?;
-        let outcome = accept(settings, listener, app.clone(), &data_dir, shutdown.clone()).await;
-        shutdown.cancel();
+        let _measured = measure(settings, &app, &data_dir, &stages).await?;
+        let serving = Serving {
+            sockets: listener,
+            router: weir_api::router(app.clone()),
+            limits: listen::listen_limits(&app.limits),
+            tasks: Compute::current(),
+        };
+        let outcome = listen::serve(settings, serving, &data_dir, &stages).await;
+        stages.shutdown.cancel();
         app.runs().settle(SETTLE_LIMIT).await;
         // So that the others need not wait until its heartbeat is missed.
         if let Err(error) = stored.store.leave(instance).await {
@@ -203,7 +213,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         outcome
     }
     .await;
-    shutdown.cancel();
+    stages.shutdown.cancel();
     stored.close().await;
     outcome
 }
@@ -212,28 +222,35 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
 async fn measure(
     settings: &Settings,
     app: &App,
-    compute: &Compute,
     data_dir: &Path,
+    stages: &Stages,
 ) -> Result<Option<Task<()>>> {
     let Some(address) = settings.metrics_listen else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
+    let sockets = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; see WEIR_METRICS_LISTEN"))?;
-    let bound = listener.local_addr()?;
+    let bound = sockets.local_addr()?;
     write_private(
         &data_dir.join("metrics-address"),
         &format!("http://{bound}\n"),
     )?;
     tracing::info!("metrics on http://{bound}/metrics");
-    let router = weir_api::metrics_router(app.clone());
-    let serving = async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("the metrics are not served any more: {error}");
-        }
+    let tasks = Compute::current();
+    let listener = Listener {
+        sockets,
+        tls: None,
+        router: weir_api::metrics_router(app.clone()),
+        tasks: tasks.clone(),
+        limits: ListenLimits {
+            connections: METRICS_CONNECTIONS,
+            ..listen::listen_limits(&app.limits)
+        },
     };
-    Ok(Some(compute.spawn(serving)))
+    // Measured to the last: it stops together with what still runs.
+    let stop = stages.shutdown.clone();
+    Ok(Some(tasks.spawn(listener.run(stop.clone(), stop))))
 }
 
 /// Marks what instances left running that did not stop in good order.
@@ -259,7 +276,7 @@ pub fn app(
     store: &Store,
     instance_id: uuid::Uuid,
     compute: Compute,
-    shutdown: CancellationToken,
+    stages: &Stages,
 ) -> Result<App> {
     let limits = limits(settings)?;
     let spool = Spool::new(settings.data_dir().join("spool"), limits.spill_bytes);
@@ -290,10 +307,11 @@ pub fn app(
         cors: cors(settings)?,
         idempotency_hours: settings.idempotency_hours()?,
         instance_id,
-        render_metrics: crate::telemetry::metrics()?,
+        render_metrics: telemetry::metrics()?,
         log_queries: settings.log_queries.unwrap_or(false),
         spool,
-        shutdown,
+        draining: stages.draining.clone(),
+        shutdown: stages.shutdown.clone(),
     }))
 }
 
@@ -452,59 +470,5 @@ async fn register_sample(store: &Store) -> Result<()> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == weir_core::Kind::Conflict => Ok(()),
         Err(error) => Err(explained(error)),
-    }
-}
-
-/// Serves until SIGTERM or SIGINT, then lets loads finish up to a limit.
-async fn accept(
-    settings: &Settings,
-    listener: TcpListener,
-    app: App,
-    data_dir: &Path,
-    shutdown: CancellationToken,
-) -> Result<()> {
-    let address = listener.local_addr()?;
-    write_private(&data_dir.join("address"), &format!("http://{address}\n"))?;
-    tracing::info!("ready on http://{address}");
-    let stopping = CancellationToken::new();
-    let signalled = {
-        let stopping = stopping.clone();
-        let delay = settings.drain_delay();
-        async move {
-            stop_signal().await;
-            tracing::info!("stopping: no new requests, running loads may finish");
-            tokio::time::sleep(delay).await;
-            stopping.cancel();
-        }
-    };
-    let service = weir_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(signalled);
-    let limit = async {
-        stopping.cancelled().await;
-        tokio::select! {
-            () = tokio::time::sleep(settings.drain_limit()) => tracing::warn!("aborting what still runs"),
-            () = stop_signal() => tracing::warn!("second signal: aborting what still runs"),
-        }
-        // Streams end with an error, so no caller takes a part for the whole.
-        shutdown.cancel();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    };
-    tokio::select! {
-        outcome = async { server.await } => outcome.context("the server failed"),
-        () = limit => Ok(()),
-    }
-}
-
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }

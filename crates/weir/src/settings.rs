@@ -25,9 +25,15 @@ pub struct Settings {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Allow an address other than loopback; put TLS in front of it [default: false]
+    /// Allow an address other than loopback; serve HTTPS or put TLS in front of it [default: false]
     #[arg(long, env = "WEIR_ALLOW_REMOTE", value_name = "BOOL")]
     pub allow_remote: Option<bool>,
+    /// PEM file with the certificate chain to serve HTTPS with; read again when it changes [default: none]
+    #[arg(long, env = "WEIR_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the key of that certificate [default: none]
+    #[arg(long, env = "WEIR_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Folder for keys and the private Postgres [default: ./.weir, as root /var/lib/weir]
     #[arg(long, env = "WEIR_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
@@ -144,6 +150,8 @@ impl Settings {
             config: self.config,
             listen: self.listen.or(below.listen),
             allow_remote: self.allow_remote.or(below.allow_remote),
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
             data_dir: self.data_dir.or(below.data_dir),
             pg_bin: self.pg_bin.or(below.pg_bin),
             egress: self.egress.or(below.egress),
@@ -175,9 +183,16 @@ impl Settings {
             .listen
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         if !address.ip().is_loopback() && self.allow_remote != Some(true) {
+            let (danger, way) = match self.tls_cert {
+                Some(_) => ("", "if that is meant"),
+                None => (
+                    ", and keys would travel unencrypted",
+                    "if TLS is in front of it, or set WEIR_TLS_CERT and WEIR_TLS_KEY, too",
+                ),
+            };
             bail!(
-                "{address} can be reached from other machines, and keys would travel unencrypted; \
-                 set WEIR_ALLOW_REMOTE=true if TLS is in front of it, or listen on 127.0.0.1"
+                "{address} can be reached from other machines{danger}; \
+                 set WEIR_ALLOW_REMOTE=true {way}; or listen on 127.0.0.1"
             );
         }
         Ok(address)

@@ -46,6 +46,24 @@ pub fn install(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// Logs and counts every panic of the process, wherever it happens. Only texts
+/// that stand in the code are logged: formatted ones may quote a value. A
+/// library that panics over hostile bytes behind a guard is no defect of ours.
+pub fn watch_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if weir_core::task::is_guarded() {
+            metrics::counter!("weir_guarded_panics_total").increment(1);
+            return;
+        }
+        metrics::counter!("weir_panics_total").increment(1);
+        let at = panic.location().map(ToString::to_string);
+        let at = at.unwrap_or_default();
+        let text = panic.payload().downcast_ref::<&str>().copied();
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(at, %backtrace, "a panic: {}", text.unwrap_or("see the place"));
+    }));
+}
+
 /// Bounds of the buckets of durations, in seconds.
 const SECONDS: [f64; 12] = [
     0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,

@@ -12,7 +12,6 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::HeaderMap;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -24,12 +23,10 @@ use weir_wire::{Delivery, Format, Intake, Media, Outcome, Rows, respond, rows_in
 use super::request::split_query;
 use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
+use crate::extract::whole;
 use crate::problem::{ApiResult, Problem};
 use crate::runs::RunId;
 use crate::state::App;
-
-/// How long a body of rows may stand still.
-const BODY_STALL: Duration = Duration::from_secs(30);
 
 /// Bytes of `?steps=`.
 const MAX_STEPS: usize = 8 << 10;
@@ -93,7 +90,6 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let intake = Intake {
         ctx,
         body_bytes: app.limits.body_bytes,
-        stall: BODY_STALL,
         spool: app.spool.clone(),
     };
     let rows = if media.format == Format::Json {
@@ -130,7 +126,14 @@ async fn rows_of_json(
                 .hint("send larger rows as ndjson, arrow, csv or parquet, which may be packed"),
         );
     }
-    let text = whole(app, body, intake.stall).await?;
+    let text = whole(body, app.limits.json_body_bytes)
+        .await
+        .map_err(|error| match error.stable_code() {
+            "json_too_large" => {
+                error.hint("send larger rows as ndjson, arrow, csv or parquet, with ?steps=")
+            }
+            _ => error,
+        })?;
     let is_list = text.trim_ascii_start().starts_with(b"[");
     let (data, request) = if is_list {
         (text.clone(), Asked::default())
@@ -195,27 +198,6 @@ fn split_body(text: &Bytes) -> Result<(Bytes, Asked)> {
     }
     let data = data.ok_or_else(|| Error::invalid("/data", "`data` is missing"))?;
     Ok((data, config::decode(Value::Object(rest))?))
-}
-
-async fn whole(app: &App, body: Body, stall: Duration) -> Result<Bytes> {
-    let limit = app.limits.json_body_bytes;
-    let collected = tokio::time::timeout(stall * 4, Limited::new(body, limit).collect()).await;
-    let collected = collected.map_err(|_| {
-        Error::new(Kind::Malformed, "the body takes too long to arrive").code("body_stalled")
-    })?;
-    let collected = collected.map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            Error::new(
-                Kind::TooLarge,
-                format!("the JSON body is larger than {limit} bytes"),
-            )
-            .code("json_too_large")
-            .hint("send larger rows as ndjson, arrow, csv or parquet, with ?steps=")
-        } else {
-            Error::new(Kind::Malformed, "the body ended before it was complete")
-        }
-    })?;
-    Ok(collected.to_bytes())
 }
 
 fn steps_text(given: Option<&str>) -> Result<Vec<Value>> {

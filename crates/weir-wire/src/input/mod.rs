@@ -3,10 +3,9 @@
 //! that breaks off is an error, never a shorter table.
 
 mod media;
+mod paced;
 mod spool;
 mod unpack;
-
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -25,6 +24,7 @@ use spool::Spooled;
 use unpack::Unpacker;
 
 pub use media::{Media, accepted};
+pub use paced::{body_error, paced};
 pub use spool::Spool;
 
 /// Batches that may wait for whoever takes them.
@@ -35,10 +35,8 @@ const WAITING: usize = 2;
 pub struct Intake {
     /// Deadline, cancellation and the threads to decode on.
     pub ctx: Context,
-    /// Bytes at most, as they come and again as they are unpacked.
+    /// Bytes that a body may have: what it unpacks to is bounded by them, too.
     pub body_bytes: u64,
-    /// How long the body may stand still.
-    pub stall: Duration,
     /// Where bodies wait that are read from their end.
     pub spool: Spool,
 }
@@ -69,7 +67,6 @@ pub async fn rows_in(
         unpacker,
         intake,
         sender,
-        seen: 0,
         has_schema: false,
     };
     let task = ctx.compute.spawn(reader.run(format, options));
@@ -149,7 +146,6 @@ struct Reading {
     unpacker: Unpacker,
     intake: Intake,
     sender: mpsc::Sender<Result<Item>>,
-    seen: u64,
     has_schema: bool,
 }
 
@@ -206,40 +202,15 @@ impl Reading {
         self.sender.send(Ok(item)).await.map_err(|_| Gone)
     }
 
-    /// The next bytes of the body.
+    /// The next bytes of the body, whose size and pace are bounded by [`paced`].
     async fn frame(&mut self) -> Result<Option<Bytes>> {
-        loop {
-            let next = tokio::time::timeout(self.intake.stall, self.body.frame());
-            let Ok(next) = next.await else {
-                let seconds = self.intake.stall.as_secs();
-                return Err(Error::new(
-                    Kind::Malformed,
-                    format!("the body stood still for {seconds} s"),
-                )
-                .code("body_stalled")
-                .hint("send on without pauses, or send a smaller body"));
-            };
-            let Some(frame) = next else {
-                return Ok(None);
-            };
-            let frame = frame.map_err(|error| {
-                Error::new(Kind::Malformed, "the body ended before it was complete").detail(error)
-            })?;
-            let Ok(bytes) = frame.into_data() else {
-                continue;
-            };
-            self.seen += bytes.len() as u64;
-            let most = self.intake.body_bytes;
-            if self.seen > most {
-                return Err(Error::new(
-                    Kind::TooLarge,
-                    format!("the body is larger than {most} bytes"),
-                )
-                .code("body_too_large")
-                .hint("GET /v1/limits lists every limit"));
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| body_error(&error))?;
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
             }
-            return Ok(Some(bytes));
         }
+        Ok(None)
     }
 
     /// Parquet is read from its end, so it waits in a file until it is whole.

@@ -5,6 +5,7 @@ mod doctor;
 mod embedded;
 mod first_start;
 mod instances;
+mod listening;
 mod rotation;
 mod secrets;
 mod settings;

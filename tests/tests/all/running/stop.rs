@@ -49,3 +49,23 @@ async fn a_second_signal_ends_it_at_once_and_the_load_visibly() {
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_drains_it_is_not_ready_but_serves() {
+    let options = Options::fresh().await.env("WEIR_DRAIN_DELAY", "3");
+    let service = options.start().await;
+    let client = service.client.clone();
+    assert_eq!(client.get("/readyz").await.status, 200);
+    kill(service.pid(), Signal::SIGTERM).unwrap();
+    let unready = weir_tests::eventually(Duration::from_secs(2), async || {
+        let answer = client.get("/readyz").await;
+        (answer.status == 503).then_some(answer)
+    });
+    let unready = unready.await.expect("still ready");
+    assert!(unready.text().contains("stopping"), "{}", unready.text());
+    client.get("/v1/whoami").await.expect_status(200);
+    let started = std::time::Instant::now();
+    // The second signal ends the wait, too.
+    assert_eq!(service.stop().await, Some(0));
+    assert!(started.elapsed() < Duration::from_millis(2500));
+}
