@@ -1,14 +1,16 @@
 //! The body of an answer: gives the chunks, and notices how it ends.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http_body::Frame;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use weir_core::Error;
 use weir_core::task::Task;
 
@@ -27,6 +29,20 @@ impl std::fmt::Display for Aborted {
 
 impl std::error::Error for Aborted {}
 
+/// A chunk with a mark that the server lets go of together with the bytes: in
+/// HTTP/1 once the socket has taken them, in HTTP/2 once they are framed, so that
+/// a reset can only come behind them.
+struct Marked {
+    bytes: Bytes,
+    _mark: mpsc::Sender<Infallible>,
+}
+
+impl AsRef<[u8]> for Marked {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Rows as a body. Dropping it aborts the task that makes them, which drops
 /// the scan and so stops the query in the source.
 pub(crate) struct RowsBody {
@@ -35,22 +51,47 @@ pub(crate) struct RowsBody {
     pub(crate) ledger: Arc<Ledger>,
     /// What was received before the headers left.
     pub(crate) first: Option<Item>,
-    /// Runs once the rows have failed: until then the server may flush the tail.
-    pub(crate) abort: Option<Pin<Box<Sleep>>>,
+    /// Marks the chunks that the server has.
+    pub(crate) mark: Option<mpsc::Sender<Infallible>>,
+    /// Ends when no chunk is marked any more.
+    pub(crate) marks: Option<mpsc::Receiver<Infallible>>,
+    /// Runs once the rows have failed.
+    pub(crate) abort: Option<BoxFuture<'static, ()>>,
     /// Room of the chunk handed out last: it counts until the next is asked for.
     pub(crate) held: Option<OwnedSemaphorePermit>,
     pub(crate) is_done: bool,
 }
 
-/// An error drops what the server has not written yet, the tail included. A
-/// body that waits lets it write first.
+/// How long the tail may take. Who is slower than this sees the cut alone. (A
+/// reader who takes nothing at all is given up by the server, which drops the body.)
+const TAIL: Duration = Duration::from_secs(60);
+
+/// What is written may still lie in a buffer below the server: that of TLS.
 const FLUSH: Duration = Duration::from_millis(50);
 
+/// Ready when the server may drop what it was given: an error makes it drop
+/// what it has not written yet, the tail included.
+async fn written(marks: Option<mpsc::Receiver<Infallible>>) {
+    if let Some(mut marks) = marks {
+        let _all = tokio::time::timeout(TAIL, marks.recv()).await;
+    }
+    tokio::time::sleep(FLUSH).await;
+}
+
 impl RowsBody {
+    fn marked(&self, bytes: Bytes) -> Bytes {
+        match self.mark.clone() {
+            Some(_mark) => Bytes::from_owner(Marked { bytes, _mark }),
+            None => bytes,
+        }
+    }
+
     fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        self.mark = None;
+        let marks = &mut self.marks;
         let abort = self
             .abort
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSH)));
+            .get_or_insert_with(|| written(marks.take()).boxed());
         std::task::ready!(abort.as_mut().poll(cx));
         self.is_done = true;
         Poll::Ready(Some(Err(Aborted)))
@@ -84,7 +125,7 @@ impl http_body::Body for RowsBody {
         match item {
             Some(Item::Chunk(bytes, room)) => {
                 self.held = Some(room);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(Frame::data(self.marked(bytes)))))
             }
             Some(Item::End) => {
                 self.is_done = true;

@@ -9,7 +9,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use weir_core::{Error, Kind, Result};
 use weir_formats::{EncodeOptions, Format, Shape, encoder};
 
@@ -66,11 +66,14 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
             return Err(error);
         }
     };
+    let (mark, marks) = mpsc::channel(1);
     let body = RowsBody {
         receiver,
         task: Some(task),
         ledger,
         first: Some(first),
+        mark: Some(mark),
+        marks: Some(marks),
         abort: None,
         held: None,
         is_done: false,
