@@ -56,10 +56,17 @@ class Slow:
             if self.drip and now - self.sent_at >= self.drip:
                 self.sent_at = now
                 self.socket.send(b"x")
-        with contextlib.suppress(OSError):
+        try:
             if self.reads:
-                self.answer += self.socket.recv(4096)
-            elif not self.answer:
+                came = self.socket.recv(4096)
+                self.answer += came
+                self.closed_at = self.closed_at or (None if came else now)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.closed_at = self.closed_at or now
+        with contextlib.suppress(OSError):
+            if not self.reads and not self.answer:
                 self.answer = self.socket.recv(2000, socket.MSG_PEEK)
 
     def status(self):
@@ -144,10 +151,10 @@ def classes(table, slow, limits, held):
     for name in dict.fromkeys(one.kind for one in slow):
         these = [one for one in slow if one.kind == name]
         table.figure(f"{name}: answers", counted([one.status() for one in these]))
-        if these[0].limit == "write":
-            these = [one for one in these if one.status() == "200"]
+        # What was refused did not come as far as to stall.
+        these = [one for one in these if not one.status().startswith(("429", "503")) and (one.reads or one.status() == "200")]
         seconds = [one.closed_at - one.opened_at for one in these if one.closed_at]
-        limit = limits[these[0].limit] if these else 0
+        limit = limits[next(one.limit for one in slow if one.kind == name)]
         # What the answer's way into its queue takes, and how often anybody looks.
         most = limit * 1.25 + 5
         kept = len(seconds) == len(these) and bool(seconds) and limit * 0.9 <= min(seconds) and max(seconds) <= most

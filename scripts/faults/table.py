@@ -40,8 +40,9 @@ def percentile(values, share):
 
 
 def counted(values):
-    """How often each value occurs, as text."""
+    """How often each value occurs, the most frequent ones, as text."""
     counts = {}
     for value in values:
         counts[value] = counts.get(value, 0) + 1
-    return ", ".join(f"{name} × {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1])) or "none"
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join([*(f"{name} × {count}" for name, count in most[:6]), *(["…"] if len(most) > 6 else [])]) or "none"
