@@ -12,12 +12,12 @@ import sys
 import time
 import traceback
 
-from faults import hang_ups, health, slow_readers, slow_sockets, storm, tls_reload
+from faults import hang_ups, health, sigterm, slow_readers, slow_sockets, storm, tls_reload
 from faults.ground import Ground
 from faults.table import Table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARTS = {part.NAME: part for part in (slow_sockets, storm, slow_readers, health, tls_reload, hang_ups)}
+PARTS = {part.NAME: part for part in (slow_sockets, storm, slow_readers, sigterm, health, tls_reload, hang_ups)}
 HEADING = "## Faults"
 
 
