@@ -102,6 +102,26 @@ class Stream:
             return f"{self.status} without a code"
 
 
+async def opened(wanted, at_once=8, patience=60):
+    """Streams that have their head, and their tasks; who is told to come again does so for a while."""
+    gate, streams = asyncio.Semaphore(at_once), [None] * len(wanted)
+    tasks, deadline = [None] * len(wanted), time.monotonic() + patience
+
+    async def one(number):
+        async with gate:
+            while True:
+                stream = Stream(**wanted[number])
+                task = asyncio.create_task(stream.run())
+                await asyncio.wait_for(stream.started.wait(), patience)
+                if stream.status == 200 or time.monotonic() > deadline:
+                    streams[number], tasks[number] = stream, task
+                    return
+                await asyncio.sleep(0.5)
+
+    await asyncio.gather(*(one(number) for number in range(len(wanted))))
+    return streams, tasks
+
+
 class Chunks:
     """A chunked body, as far as it came."""
 
