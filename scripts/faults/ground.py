@@ -238,10 +238,14 @@ class Service:
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
     def memory(self, what="VmRSS"):
-        """MiB."""
+        """MiB; none once it was killed."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(rf"^{what}:\s+(\d+)", status, re.M).group(1)) / 1024
+        found = re.search(rf"^{what}:\s+(\d+)", status, re.M)
+        return int(found.group(1)) / 1024 if found else 0.0
 
     def held(self):
         """Ports of the peers whose connections the process holds."""

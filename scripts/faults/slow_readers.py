@@ -36,7 +36,7 @@ def run(ground):
             gone = ground.backends_gone(2)
             alive = service.process.poll() is None
             probe.stop()
-            answers(table, streams, seconds)
+            answers(table, streams, end - start)
             calm, during = (percentile(probe.times("preview", *window), 0.99) for window in ((quiet, start), (start, end)))
             table.figure("previews quiet and meanwhile, p99", f"{calm:.1f}, {during:.1f} ms")
             failed = probe.failures("preview", quiet, end)
@@ -63,13 +63,18 @@ async def read(service, readers, seconds):
         await asyncio.sleep(0.02)
     end, peak = time.monotonic() + seconds, 0
     while time.monotonic() < end and service.process.poll() is None:
+        # There is nobody to ask once it was killed.
         peak = max(peak, service.memory("VmHWM"))
         await asyncio.sleep(0.25)
     for stream in streams:
         stream.hang_up = True
-    await asyncio.wait(tasks, timeout=10)
+    # Those that wait for bytes do not see that the time is over.
+    await asyncio.wait(tasks, timeout=2)
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for stream in streams:
+        stream.end = stream.end or ("cut" if stream.status else "no answer in time")
     return streams, peak
 
 
@@ -78,7 +83,9 @@ def answers(table, streams, seconds):
         these = [stream for stream in streams if f"load.{wanted}?" in stream.path]
         read = [stream.bytes for stream in these if stream.status == 200]
         table.figure(f"{wanted}: answers", f"{counted([stream.code() for stream in these])}; {sum(read) / max(1, len(read)) / seconds / 1024:.0f} KiB/s each")
-    refused = [stream for stream in streams if stream.status != 200]
+    silent = sum(stream.status is None for stream in streams)
+    table.promise("without an answer", f"{silent}: {counted([stream.end for stream in streams if stream.status is None])}", "0", silent == 0)
+    refused = [stream for stream in streams if stream.status not in (200, None)]
     proper = all(told(stream.code()) and "retry-after" in stream.headers for stream in refused)
     table.promise("refused", f"{len(refused)}: {counted([stream.code() for stream in refused])}", "429 or 503 with a code and Retry-After", proper)
     broken = [stream for stream in streams if stream.status == 200 and stream.end not in ("cut", "complete")]

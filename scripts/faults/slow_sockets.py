@@ -51,7 +51,8 @@ class Slow:
         self.opened_at = self.sent_at = time.monotonic()
         self.accepted = False
 
-    def step(self, now):
+    def step(self):
+        now = time.monotonic()
         with contextlib.suppress(OSError):
             if self.drip and now - self.sent_at >= self.drip:
                 self.sent_at = now
@@ -92,7 +93,7 @@ def run(ground):
         quiet = time.monotonic()
         time.sleep(quiet_for)
         start = time.monotonic()
-        slow, opened, peak_fds, peak_held = hold(service, limits, 10 if not ground.short else limits["head"])
+        slow, opened, most = hold(service, limits, 10 if not ground.short else limits["head"])
         end = time.monotonic()
         still = service.held()
         for one in slow:
@@ -101,10 +102,10 @@ def run(ground):
         back = until(lambda: service.fds() <= fds + 15, 10)
         probe.stop()
         classes(table, slow, limits, still)
-        table.figure("held by the service at once, at most", f"{peak_held} of {len(slow)}")
+        table.figure("held by the service at once, at most", f"{most['sockets']} of {len(slow)} sockets; {most['threads']} threads")
         normal(table, probe, quiet, start, opened, end)
         table.figure("resident before, peak, after", f"{memory:.0f}, {service.memory('VmHWM'):.0f}, {service.memory():.0f} MiB")
-        table.promise("open files before, at most, after", f"{fds}, {peak_fds}, {service.fds()}", "back within 10 s, give or take 15", back is not None and gone is not None)
+        table.promise("open files before, at most, after", f"{fds}, {most['descriptors']}, {service.fds()}", "back within 10 s, give or take 15", back is not None and gone is not None)
         checked_base(table, service, before)
     return [table]
 
@@ -119,8 +120,9 @@ def planned():
 
 
 def hold(service, limits, drip):
-    """Opens the sockets and watches until the service has closed them, or long enough. When they were open, and how many descriptors there were."""
-    plan, slow, most_fds, most_held, watched, opened = planned(), [], 0, 0, 0.0, None
+    """Opens the sockets and watches until the service has closed them, or long enough. When all had been opened, and the most of what it held."""
+    plan, slow, watched, opened = planned(), [], 0.0, None
+    most = {"descriptors": 0, "sockets": 0, "threads": 0}
     start = time.monotonic()
     deadline = start + plan[-1][0] + max(limits["body"], limits["write"]) * 1.3 + 10
     while time.monotonic() < deadline:
@@ -130,21 +132,25 @@ def hold(service, limits, drip):
             opened = time.monotonic()
         for one in slow:
             if one.closed_at is None:
-                one.step(now)
+                one.step()
         if now - watched > 0.5:
-            watched, held = now, service.held()
-            most_fds, most_held = max(most_fds, service.fds()), max(most_held, sum(one.port in held for one in slow))
+            held, watched = service.held(), time.monotonic()
+            most = {
+                "descriptors": max(most["descriptors"], service.fds()),
+                "sockets": max(most["sockets"], sum(one.port in held for one in slow)),
+                "threads": max(most["threads"], service.threads()),
+            }
             for one in slow:
                 if one.port in held:
                     one.accepted = True
                 elif one.accepted and one.closed_at is None:
-                    one.closed_at = now
-                    one.step(now)
+                    one.step()
+                    one.closed_at = one.closed_at or watched
             # Those that were refused are ordinary idle connections.
             if len(slow) == len(plan) and all(one.closed_at or (one.limit == "write" and one.status() not in ("200", "no answer")) for one in slow):
                 break
         time.sleep(0.05)
-    return slow, opened, most_fds, most_held
+    return slow, opened, most
 
 
 def classes(table, slow, limits, held):
