@@ -181,7 +181,7 @@ impl Source for Folder {
             schema: Arc::clone(&job.schema),
             pushed: std::mem::take(&mut job.pushed),
             estimate: job.estimate.take(),
-            stream: flow::stream(job, ctx.compute.clone()),
+            stream: flow::stream(job, ctx),
         })
     }
 }

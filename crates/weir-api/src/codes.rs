@@ -209,6 +209,11 @@ pub const PAGES: &[Page] = &[
         "Check that the body is well-formed and the Content-Type is right.",
     ),
     page(
+        "memory_busy",
+        "The service has no memory left",
+        "The requests that run use all the memory that the service may give to rows. Try again after Retry-After; GET /v1/limits shows memory_bytes.",
+    ),
+    page(
         "method_not_allowed",
         "Wrong method",
         "The Allow header lists the methods this path takes.",

@@ -74,8 +74,10 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Items of a page at most. Beyond: 422 `invalid` at `?limit`.
     pub page_items: usize,
-    /// Memory for sorting in all requests together, before it spills to disk.
+    /// Memory for rows on their way, in all requests together. Beyond, requests wait, then: 429 `memory_busy`.
     pub memory_bytes: usize,
+    /// Memory for rows of one request; sorts spill to disk. Beyond: 413 `too_large_to_compute`.
+    pub memory_request_bytes: usize,
     /// Disk for what does not fit into memory. Beyond: 413 `too_large_to_compute`.
     pub spill_bytes: u64,
 }
@@ -110,7 +112,8 @@ impl Default for Limits {
             discovery_cache_seconds: 60,
             queue_bytes: 8 << 20,
             page_items: 1_000,
-            memory_bytes: 512 << 20,
+            memory_bytes: 1 << 30,
+            memory_request_bytes: 256 << 20,
             spill_bytes: 10 << 30,
         }
     }

@@ -48,6 +48,10 @@ fn look(app: &App) {
         gauge!("weir_source_connections_used", "kind" => kind).set(used as f64);
         gauge!("weir_source_connections_limit", "kind" => kind).set(most as f64);
     }
+    let memory = app.memory.figures();
+    gauge!("weir_memory_used_bytes").set(memory.used as f64);
+    gauge!("weir_memory_limit_bytes").set(memory.limit as f64);
+    gauge!("weir_memory_waiting").set(memory.waiting as f64);
     if let Some(bytes) = resident_bytes() {
         gauge!("weir_process_resident_bytes").set(bytes as f64);
     }

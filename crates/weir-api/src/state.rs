@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_core::task::Compute;
 use weir_core::{
-    Context, Deadline, Dial, Discover, OpenSource, Page, Registry, Result, StreamInfo,
+    Context, Deadline, Dial, Discover, Memory, OpenSource, Page, Registry, Result, StreamInfo,
 };
 use weir_engine::Engine;
 use weir_store::{Access, AccessLog, SourceRow, Store};
@@ -33,6 +33,8 @@ pub struct Parts {
     pub engine: Engine,
     /// Where rows are decoded and encoded.
     pub compute: Compute,
+    /// Memory for rows on their way, in all requests together.
+    pub memory: Memory,
     /// The way to the network.
     pub dialer: Arc<dyn Dial>,
     /// Limits.
@@ -162,6 +164,7 @@ impl App {
             cancel: self.shutdown.child_token(),
             dialer: Arc::clone(&self.dialer),
             compute: self.compute.clone(),
+            memory: self.memory.account(),
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
+use crate::memory::Account;
 use crate::task::Compute;
 
 /// A byte stream to a source, whatever lies below it.
@@ -72,6 +73,8 @@ pub struct Context {
     pub dialer: Arc<dyn Dial>,
     /// Where decoding, encoding and other long computing runs.
     pub compute: Compute,
+    /// The memory that the call may hold.
+    pub memory: Account,
 }
 
 impl Context {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::StreamExt;
 use serde_json::Value;
@@ -198,6 +200,16 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// What the rows of a batch take, without what lies around a slice.
+pub fn memory_of(batch: &RecordBatch) -> usize {
+    let size = |column: &ArrayRef| {
+        let data = column.to_data();
+        data.get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(size).sum()
+}
+
 /// An opened source. Every call is bounded by its context and comes back with
 /// secrets scrubbed from error texts.
 #[derive(Clone)]
@@ -294,14 +306,21 @@ impl OpenSource {
         let scrub = Arc::clone(&self.scrub);
         let call = ctx.clone();
         let inner = scan.stream;
-        scan.stream = futures::stream::unfold(Some(inner), move |state| {
+        let held = ctx.memory.hold();
+        scan.stream = futures::stream::unfold(Some((inner, held)), move |state| {
             let call = call.clone();
             let scrub = Arc::clone(&scrub);
             async move {
-                let mut inner = state?;
-                let next = call.bounded(async { inner.next().await.transpose() }).await;
-                match next {
-                    Ok(Some(batch)) => Some((Ok(batch), Some(inner))),
+                let (mut inner, mut held) = state?;
+                let next = async {
+                    // The batch before is gone: whoever keeps it holds it himself.
+                    held.try_set(0)?;
+                    let next = inner.next().await.transpose()?;
+                    held.set(next.as_ref().map_or(0, memory_of)).await?;
+                    Ok(next)
+                };
+                match call.bounded(next).await {
+                    Ok(Some(batch)) => Some((Ok(batch), Some((inner, held)))),
                     Ok(None) => None,
                     Err(error) => Some((Err(scrub.clean(error)), None)),
                 }

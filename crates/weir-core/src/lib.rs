@@ -11,6 +11,7 @@ mod duplicates;
 pub mod erased;
 pub mod error;
 pub mod evaluate;
+pub mod memory;
 pub mod predicate;
 pub mod read;
 pub mod reference;
@@ -22,8 +23,9 @@ pub mod types;
 
 pub use connector::{Capability, Category, Connector, Descriptor, Entry, Registry, TestedAgainst};
 pub use context::{Context, Deadline, Dial, Dialed, Endpoint};
-pub use erased::{AnyConnector, OpenSource};
+pub use erased::{AnyConnector, OpenSource, memory_of};
 pub use error::{Error, FieldError, Kind, Result, SourceFault, SourceMessage};
+pub use memory::{Account, Memory};
 pub use predicate::{Comparison, Conjuncts, Operand, Predicate, Value};
 pub use read::{Nulls, Order, Read, Target};
 pub use secret::Secret;

@@ -2,6 +2,7 @@
 //! its batches, on DataFusion where an operation must be able to spill.
 
 mod condition;
+mod pool;
 mod read;
 mod sort;
 mod tree;

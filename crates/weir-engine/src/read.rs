@@ -8,23 +8,21 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use futures::{StreamExt, TryStreamExt};
 use weir_core::evaluate::{Test, compile, place_of};
 use weir_core::source::unknown_column;
 use weir_core::{
-    BatchStream, Context, Error, Estimate, OpenSource, Operand, Predicate, PushDown, Pushed, Read,
-    Result, Scan, Value,
+    Account, BatchStream, Context, Error, Estimate, OpenSource, Operand, Predicate, PushDown,
+    Pushed, Read, Result, Scan, Value,
 };
 
+use crate::pool::RequestPool;
 use crate::sort::sort;
 
 /// What the engine may use, for all requests together.
 #[derive(Debug, Clone)]
 pub struct EngineLimits {
-    /// Bytes of memory before operators spill.
-    pub memory_bytes: usize,
     /// Where they spill to.
     pub spill_dir: PathBuf,
     /// Bytes of disk at most.
@@ -58,7 +56,6 @@ impl Engine {
             .with_mode(DiskManagerMode::Directories(vec![limits.spill_dir]))
             .with_max_temp_directory_size(limits.spill_bytes);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(Error::internal)?;
@@ -71,7 +68,7 @@ impl Engine {
         let settled = settle_words(source, ctx, read).await?;
         let read = settled.as_ref().unwrap_or(read);
         let scan = source.scan(ctx, read).await?;
-        self.finish(scan, read)
+        self.finish(scan, read, &ctx.memory)
     }
 
     /// How many rows `read` has without its limit: counted by the source where
@@ -87,7 +84,7 @@ impl Engine {
             return Ok(count);
         }
         let scan = source.scan(ctx, &whole).await?;
-        let mut stream = self.finish(scan, &whole)?.stream;
+        let mut stream = self.finish(scan, &whole, &ctx.memory)?.stream;
         let mut count = 0;
         while let Some(batch) = stream.next().await.transpose()? {
             count += batch.num_rows() as u64;
@@ -113,8 +110,17 @@ impl Engine {
         Ok(scan.estimate.and_then(|estimate| estimate.rows))
     }
 
-    /// Applies to `scan` what it did not do of `read`.
-    pub fn finish(&self, scan: Scan, read: &Read) -> Result<Answer> {
+    /// What a plan of one request runs in: its own memory, everybody's disk.
+    fn task(&self, memory: &Account) -> Arc<TaskContext> {
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::new(RequestPool::new(memory)),
+            ..RuntimeEnv::clone(&self.runtime)
+        };
+        Arc::new(TaskContext::default().with_runtime(Arc::new(runtime)))
+    }
+
+    /// Applies to `scan` what it did not do of `read`, within `memory`.
+    pub fn finish(&self, scan: Scan, read: &Read, memory: &Account) -> Result<Answer> {
         if scan.pushed.filter.len() != read.filter.len() {
             return Err(Error::internal(
                 "a scan that does not speak of every conjunct",
@@ -131,8 +137,7 @@ impl Engine {
         if sorts {
             // A sort for no rows at all is one that DataFusion asserts against.
             let fetch = read.limit.filter(|limit| *limit > 0);
-            let task = Arc::new(TaskContext::default().with_runtime(Arc::clone(&self.runtime)));
-            stream = sort(stream, &scan.schema, &read.order, fetch, task)?;
+            stream = sort(stream, &scan.schema, &read.order, fetch, self.task(memory))?;
             residue.push("order_by");
         }
         if let Some(limit) = read.limit.filter(|_| !scan.pushed.limit) {

@@ -6,14 +6,18 @@ use arrow::array::{Array, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
+use weir_core::Account;
 use weir_core::{Nulls, Order, PushDown, Pushed, Read, Scan, StreamId, Target};
 
 use super::{Engine, EngineLimits};
 use crate::parse_condition;
 
-fn engine(memory_bytes: usize, dir: &std::path::Path) -> Engine {
+fn memory(bytes: usize) -> Account {
+    weir_core::Memory::new(bytes, bytes).account()
+}
+
+fn engine(dir: &std::path::Path) -> Engine {
     Engine::new(EngineLimits {
-        memory_bytes,
         spill_dir: dir.to_path_buf(),
         spill_bytes: 1 << 30,
     })
@@ -66,8 +70,8 @@ async fn filter_order_limit_and_columns_in_that_order() {
         columns: Some(vec!["s".into(), "k".into()]),
         ..read()
     };
-    let answer = engine(64 << 20, dir.path())
-        .finish(scan(vec![rows(1000)], 2), &read)
+    let answer = engine(dir.path())
+        .finish(scan(vec![rows(1000)], 2), &read, &memory(64 << 20))
         .unwrap();
     assert_eq!(answer.residue, ["filter", "order_by", "limit", "columns"]);
     let batches: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
@@ -88,8 +92,8 @@ async fn sorting_spills_and_stays_stable() {
         order: vec![by("s", Nulls::First)],
         ..read()
     };
-    let answer = engine(12 << 20, dir.path())
-        .finish(scan(batches, 0), &read)
+    let answer = engine(dir.path())
+        .finish(scan(batches, 0), &read, &memory(12 << 20))
         .unwrap();
     let sorted: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
     let count: usize = sorted.iter().map(RecordBatch::num_rows).sum();
@@ -116,8 +120,8 @@ async fn sorting_spills_and_stays_stable() {
 #[tokio::test]
 async fn nothing_left_passes_through() {
     let dir = tempfile::tempdir().unwrap();
-    let answer = engine(1 << 20, dir.path())
-        .finish(scan(vec![rows(10)], 0), &read())
+    let answer = engine(dir.path())
+        .finish(scan(vec![rows(10)], 0), &read(), &memory(1 << 20))
         .unwrap();
     assert!(answer.residue.is_empty());
 }
@@ -125,10 +129,14 @@ async fn nothing_left_passes_through() {
 #[tokio::test]
 async fn unknown_columns_have_pointers() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = engine(1 << 20, dir.path());
+    let engine = engine(dir.path());
     let pointer = |read: &Read| {
         engine
-            .finish(scan(vec![rows(10)], read.filter.len()), read)
+            .finish(
+                scan(vec![rows(10)], read.filter.len()),
+                read,
+                &memory(1 << 20),
+            )
             .err()
             .unwrap()
             .fields()[0]

@@ -10,10 +10,10 @@ mod output;
 pub mod parquet;
 mod plain;
 
-use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use weir_core::Result;
+pub use weir_core::memory_of as bytes_of;
 pub use weir_core::types::unique_names;
 
 pub use csv::CsvOut;
@@ -205,20 +205,14 @@ pub trait Encoder: Send {
     /// What makes the bytes complete.
     fn finish(&mut self, out: &mut Output) -> Result<()>;
 
+    /// Bytes that wait inside for more to come.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// What makes the bytes visibly incomplete after `batch` calls that went
     /// out; `problem` is the error as the caller would have read it.
     fn fail(&mut self, problem: &serde_json::Value, out: &mut Output);
-}
-
-/// What the rows of `batch` take, without what lies around a slice.
-pub fn bytes_of(batch: &RecordBatch) -> usize {
-    let size = |column: &dyn Array| {
-        column
-            .to_data()
-            .get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_array_memory_size())
-    };
-    batch.columns().iter().map(|column| size(column)).sum()
 }
 
 /// An encoder of `format` for batches of `schema`.

@@ -1,6 +1,7 @@
 //! What connectors share: quoting of identifiers, a keeper of connections, and
 //! the limits that hold for every statement.
 
+pub mod ahead;
 pub mod keeper;
 pub mod quote;
 pub mod statement;

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use weir_core::Error;
 use weir_core::task::Task;
 
 use crate::produce::Ledger;
-use crate::queue::{Item, Receiver};
+use crate::queue::{Item, Receiver, Room};
 
 /// The error that makes the server abort the connection or reset the stream.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(crate) struct RowsBody {
     /// Runs once the rows have failed.
     pub(crate) abort: Option<BoxFuture<'static, ()>>,
     /// Room of the chunk handed out last: it counts until the next is asked for.
-    pub(crate) held: Option<OwnedSemaphorePermit>,
+    pub(crate) held: Option<Room>,
     pub(crate) is_done: bool,
 }
 

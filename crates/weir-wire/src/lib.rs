@@ -16,7 +16,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use weir_core::task::Compute;
-use weir_core::{BatchStream, Error};
+use weir_core::{Account, BatchStream, Error};
 
 pub use envelope::{Envelope, preview_envelope};
 pub use input::{Intake, Media, Spool, accepted, body_error, paced, rows_in, rows_of};
@@ -123,6 +123,8 @@ pub struct Delivery {
     /// Ready with the reason when the rows must stop although nobody asks for
     /// more of them: a caller who does not read must not keep a query running.
     pub stop: BoxFuture<'static, Error>,
+    /// The memory that encoding and waiting bytes count against.
+    pub memory: Account,
     /// Encoded bytes that may wait for the client. A larger chunk passes alone.
     pub queue_bytes: usize,
     /// Schema metadata of Arrow answers.

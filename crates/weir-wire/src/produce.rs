@@ -8,12 +8,13 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use weir_core::memory::Hold;
 use weir_core::{BatchStream, Error, Result};
 use weir_formats::{Encoder, Output, bytes_of};
 
 use crate::Outcome;
 use crate::compress::Compressor;
-use crate::queue::{Gone, Item, Sender};
+use crate::queue::{Item, Refused, Sender};
 
 /// Batches above this are encoded in parts, so that a chunk stays small.
 const BATCH_BYTES: usize = 4 << 20;
@@ -68,9 +69,12 @@ enum Stop {
     Gone,
 }
 
-impl From<Gone> for Stop {
-    fn from(_: Gone) -> Self {
-        Stop::Gone
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Gone => Stop::Gone,
+            Refused::Memory(error) => Stop::Failed(error),
+        }
     }
 }
 
@@ -86,6 +90,8 @@ pub(crate) struct Producer {
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) compressor: Compressor,
     pub(crate) sender: Sender,
+    /// What the encoder keeps inside.
+    pub(crate) inside: Hold,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) problem: Problem,
     pub(crate) stop: BoxFuture<'static, Error>,
@@ -131,6 +137,7 @@ impl Producer {
         for start in (0..rows).step_by(step) {
             let part = batch.slice(start, step.min(rows - start));
             self.encoder.batch(&part, out)?;
+            self.inside.set(self.encoder.held()).await?;
             self.ledger
                 .rows
                 .fetch_add(part.num_rows() as u64, Ordering::Relaxed);
@@ -174,10 +181,15 @@ impl Producer {
         self.encoder.fail(&problem, &mut out);
         // Told before the tail is sent, which may take as long as the client likes.
         self.ledger.close(Some(error), false);
-        if self.send(&mut out).await.is_ok() {
-            // Whoever is gone by now needs no word of it.
-            let _gone = self.sender.end(Item::Failed).await;
+        // Whoever is gone by now needs no word of it.
+        let _gone = self.last_words(&mut out).await;
+    }
+
+    async fn last_words(&mut self, out: &mut Output) -> Result<(), Stop> {
+        for chunk in self.compressor.push(out.take())? {
+            self.sender.tail(chunk).await?;
         }
+        Ok(self.sender.end(Item::Failed).await?)
     }
 
     /// Hands the error to `respond` while that still waits; else gives it back.

@@ -46,13 +46,14 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
     };
     let compressor = Compressor::new(options.content_encoding)?;
     let ledger = Ledger::new(delivery.on_end);
-    let (sender, mut receiver) = queue(delivery.queue_bytes);
+    let (sender, mut receiver) = queue(delivery.queue_bytes, delivery.memory.clone());
     let (early, refused) = oneshot::channel();
     let producer = Producer {
         batches: rows.batches,
         encoder,
         compressor,
         sender,
+        inside: delivery.memory.hold(),
         ledger: Arc::clone(&ledger),
         problem: delivery.problem,
         stop: delivery.stop,

@@ -84,6 +84,7 @@ fn delivery(ends: &Ends) -> Delivery {
         compute: Compute::current(),
         first_batch_wait: Duration::from_secs(5),
         stop: futures::future::pending().boxed(),
+        memory: weir_core::Account::unbounded(),
         queue_bytes: 256 << 10,
         metadata: vec![("weir.run_id".into(), "r1".into())],
         problem: Box::new(|error| serde_json::json!({ "code": error.stable_code() })),
@@ -548,6 +549,7 @@ async fn a_chunk_larger_than_the_queue_passes_alone() {
         batches: stream::iter(vec![Ok(batch(0, 5_000))]).boxed(),
     };
     let narrow = Delivery {
+        memory: weir_core::Account::unbounded(),
         queue_bytes: 10,
         ..delivery(&ends)
     };

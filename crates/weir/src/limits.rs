@@ -87,6 +87,9 @@ pub struct LimitSettings {
     /// Encoded bytes that wait for a slow client before the source is held [default: 8388608]
     #[arg(long, env = "WEIR_QUEUE_BYTES", value_name = "BYTES")]
     pub queue_bytes: Option<usize>,
+    /// Memory for rows of one request, in bytes; sorts spill to disk [default: 268435456]
+    #[arg(long, env = "WEIR_MEMORY_REQUEST_BYTES", value_name = "BYTES")]
+    pub memory_request_bytes: Option<usize>,
     /// Items of a page of a list at most [default: 1000]
     #[arg(long, env = "WEIR_PAGE_ITEMS", value_name = "ITEMS")]
     pub page_items: Option<usize>,
@@ -126,6 +129,7 @@ impl LimitSettings {
                 .discovery_cache_seconds
                 .or(below.discovery_cache_seconds),
             queue_bytes: self.queue_bytes.or(below.queue_bytes),
+            memory_request_bytes: self.memory_request_bytes.or(below.memory_request_bytes),
             page_items: self.page_items.or(below.page_items),
         }
     }
@@ -165,7 +169,10 @@ impl LimitSettings {
                 .unwrap_or(usual.discovery_cache_seconds),
             queue_bytes: self.queue_bytes.unwrap_or(usual.queue_bytes),
             page_items: self.page_items.unwrap_or(usual.page_items),
-            memory_bytes: memory_bytes.unwrap_or(usual.memory_bytes),
+            memory_bytes: memory_bytes.unwrap_or_else(|| usual_memory(usual.memory_bytes)),
+            memory_request_bytes: self
+                .memory_request_bytes
+                .unwrap_or(usual.memory_request_bytes),
             spill_bytes: spill_bytes.unwrap_or(usual.spill_bytes),
         };
         check(&limits)?;
@@ -173,10 +180,28 @@ impl LimitSettings {
     }
 }
 
+/// Less would refuse any request for rows.
+const LEAST_MEMORY: usize = 16 << 20;
+
+/// Half of what the process may have, or `most` if that is less: the other half
+/// is for everything that is not rows, and for what an allocator keeps.
+fn usual_memory(most: usize) -> usize {
+    let half = crate::machine::memory().map_or(most, |bytes| bytes / 2);
+    half.min(most).max(LEAST_MEMORY)
+}
+
 /// A limit of nothing would refuse every request.
 fn check(limits: &Limits) -> Result<()> {
     if !(1..=128).contains(&limits.nesting_levels) {
         bail!("WEIR_NESTING_LEVELS must be from 1 to 128");
+    }
+    for (name, value) in [
+        ("WEIR_MEMORY_BYTES", limits.memory_bytes),
+        ("WEIR_MEMORY_REQUEST_BYTES", limits.memory_request_bytes),
+    ] {
+        if value < LEAST_MEMORY {
+            bail!("{name} must be at least {LEAST_MEMORY}");
+        }
     }
     let at_least_one = [
         ("WEIR_BODY_BYTES", limits.body_bytes),

@@ -5,6 +5,7 @@ mod files;
 mod keys;
 mod limits;
 mod listen;
+mod machine;
 mod serve;
 mod settings;
 mod sources_file;

@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 use weir_api::background::{self, Background, Retention};
 use weir_api::cors::Cors;
 use weir_api::state::{App, Limits, Parts, Spool};
-use weir_core::Secret;
 use weir_core::task::{Compute, Task};
+use weir_core::{Memory, Secret};
 use weir_engine::{Engine, EngineLimits};
 use weir_listen::{ListenLimits, Listener};
 use weir_net::{Dialer, Egress};
@@ -281,7 +281,6 @@ pub fn app(
     let limits = limits(settings)?;
     let spool = Spool::new(settings.data_dir().join("spool"), limits.spill_bytes);
     let engine = Engine::new(EngineLimits {
-        memory_bytes: limits.memory_bytes,
         spill_dir: settings.data_dir().join("spill"),
         spill_bytes: limits.spill_bytes,
     })
@@ -302,6 +301,7 @@ pub fn app(
         registry: weir_catalog::registry(connectors),
         engine,
         compute,
+        memory: Memory::new(limits.memory_bytes, limits.memory_request_bytes),
         dialer: Arc::new(Dialer::new(egress(settings)?)),
         limits,
         cors: cors(settings)?,

@@ -70,7 +70,7 @@ pub struct Settings {
     /// How long running loads may take to finish after that, in seconds [default: 20]
     #[arg(long, env = "WEIR_DRAIN_LIMIT", value_name = "SECONDS")]
     pub drain_limit: Option<u64>,
-    /// Memory for sorting in all requests together, in bytes; more spills to disk [default: 536870912]
+    /// Memory for rows in all requests together, in bytes [default: 1073741824, or half of what the process may have]
     #[arg(long, env = "WEIR_MEMORY_BYTES", value_name = "BYTES")]
     pub memory_bytes: Option<usize>,
     /// Disk for spilling, in bytes [default: 10737418240]

@@ -1,31 +1,26 @@
 //! The batches of one read. A task on the compute runtime moves the connection
-//! on and decodes what it brings; batches wait in a short queue, so a slow
-//! reader slows the server down. Dropping the stream aborts the task, which
-//! drops the lease, which cancels the query.
+//! on and decodes what it brings, one batch ahead of its reader. Dropping the
+//! stream aborts the task, which drops the lease, which cancels the query.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use postgres_types::Type;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_postgres::{CopyOutStream, RowStream};
-use weir_core::task::{Compute, Task};
-use weir_core::{Error, Result, SourceFault};
+use weir_core::{BatchStream, Context, Error, Result, SourceFault};
+use weir_kit::ahead::{Ahead, ahead};
 
 use super::bound::Bound;
 use super::decode::{CopyReader, RowBuilder};
 use super::failure;
 use super::lease::Lease;
 
-/// Bounds of a batch, rows first.
+/// Rows of a batch at most; its bytes follow the reader.
 const BATCH_ROWS: usize = 65_536;
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The first batch leaves early, so that the reader sees rows at once.
 const FIRST_ROWS: usize = 1_024;
@@ -50,42 +45,13 @@ pub struct Job {
     pub batch_rows: Option<usize>,
 }
 
-enum State {
-    Ready(Box<Job>, Compute),
-    Running(mpsc::Receiver<Result<RecordBatch>>, Task<()>),
-    Ended,
-}
-
 /// The batches of `job`, which starts at the first poll.
-pub fn stream(job: Job, compute: Compute) -> BoxStream<'static, Result<RecordBatch>> {
-    futures::stream::unfold(State::Ready(Box::new(job), compute), |state| async {
-        let (mut queue, task) = match state {
-            State::Ready(job, compute) => {
-                // One batch waits while the next is made: that bounds the memory.
-                let (sender, queue) = mpsc::channel(1);
-                (queue, compute.spawn(run(*job, sender)))
-            }
-            State::Running(queue, task) => (queue, task),
-            State::Ended => return None,
-        };
-        match queue.recv().await {
-            Some(Ok(batch)) => Some((Ok(batch), State::Running(queue, task))),
-            Some(Err(error)) => Some((Err(error), State::Ended)),
-            // The queue also ends when the task panicked.
-            None => task.await.err().map(|error| (Err(error), State::Ended)),
-        }
-    })
-    .boxed()
+pub fn stream(job: Job, ctx: &Context) -> BatchStream {
+    let (compute, memory) = (ctx.compute.clone(), ctx.memory.clone());
+    ahead(compute, memory, |ahead| produce(job, ahead))
 }
 
-async fn run(job: Job, sender: mpsc::Sender<Result<RecordBatch>>) {
-    if let Err(error) = produce(job, &sender).await {
-        // Nobody is there to hear it when the reader has gone.
-        let _ = sender.send(Err(error)).await;
-    }
-}
-
-async fn produce(job: Job, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
+async fn produce(job: Job, ahead: Ahead) -> Result<()> {
     let Job {
         mut lease,
         sql,
@@ -111,11 +77,12 @@ async fn produce(job: Job, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result
     };
     let mut bounds = Bounds {
         rows: most.min(FIRST_ROWS),
+        bytes: ahead.batch_bytes(),
         wait: FIRST_WAIT,
     };
     loop {
         let more = poll_fn(|cx| collector.poll(cx, &mut lease, &mut rows, &bounds)).await?;
-        if rows.rows() > 0 && sender.send(rows.finish()).await.is_err() {
+        if rows.rows() > 0 && !ahead.send(rows.finish()?).await? {
             return Ok(());
         }
         if !more {
@@ -123,6 +90,7 @@ async fn produce(job: Job, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result
         }
         bounds = Bounds {
             rows: most,
+            bytes: ahead.batch_bytes(),
             wait: LATER_WAIT,
         };
     }
@@ -141,6 +109,7 @@ async fn produce(job: Job, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result
 /// When a batch is full.
 struct Bounds {
     rows: usize,
+    bytes: usize,
     wait: Duration,
 }
 
@@ -193,7 +162,9 @@ impl Collector {
         loop {
             if self.drain(cx, lease.host(), rows, bounds)?.is_ready() {
                 self.armed = false;
-                return Poll::Ready(Ok(rows.rows() >= bounds.rows || rows.bytes() >= BATCH_BYTES));
+                return Poll::Ready(Ok(
+                    rows.rows() >= bounds.rows || rows.bytes() >= bounds.bytes
+                ));
             }
             let ended = lease.poll_connection(cx);
             // What the connection brought is waiting now, also before its end.
@@ -220,7 +191,7 @@ impl Collector {
         rows: &mut RowBuilder,
         bounds: &Bounds,
     ) -> Result<Poll<()>> {
-        while rows.rows() < bounds.rows && rows.bytes() < BATCH_BYTES {
+        while rows.rows() < bounds.rows && rows.bytes() < bounds.bytes {
             match self.feed.poll(cx, rows, host)? {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Ok(Poll::Ready(())),

@@ -148,7 +148,7 @@ impl Reader {
         };
         Ok(Scan {
             schema,
-            stream: flow::stream(job, ctx.compute.clone()),
+            stream: flow::stream(job, ctx),
             pushed: plan.pushed,
             estimate,
         })

@@ -192,7 +192,6 @@ fn predicates() -> Vec<Predicate> {
 
 fn engine() -> Engine {
     let limits = EngineLimits {
-        memory_bytes: 64 << 20,
         spill_dir: std::env::temp_dir(),
         spill_bytes: 1 << 20,
     };
@@ -208,11 +207,16 @@ async fn local(source: &OpenSource, read: &Read) -> weir_core::Result<RecordBatc
         filter: vec![PushDown::No; read.filter.len()],
         ..Pushed::default()
     };
-    gather(engine().finish(scan, read)?).await
+    gather(engine().finish(scan, read, &context().memory)?).await
 }
 
 async fn pushed(source: &OpenSource, read: &Read) -> weir_core::Result<RecordBatch> {
-    gather(engine().finish(source.scan(&context(), read).await?, read)?).await
+    gather(engine().finish(
+        source.scan(&context(), read).await?,
+        read,
+        &context().memory,
+    )?)
+    .await
 }
 
 async fn gather(answer: weir_engine::Answer) -> weir_core::Result<RecordBatch> {

@@ -26,6 +26,7 @@ pub fn context() -> Context {
         cancel: CancellationToken::new(),
         dialer: Arc::new(Dialer::new(Egress::default())),
         compute: Compute::current(),
+        memory: weir_core::Account::unbounded(),
     }
 }
 

@@ -62,6 +62,7 @@ impl Load {
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
         let ctx = run.context(self.limit);
         let start = Instant::now();
+        ctx.bounded(ctx.memory.admit()).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
         let answer = self.recorded(access, &ctx).await?;
@@ -70,7 +71,8 @@ impl Load {
             schema: answer.schema,
             batches: within(answer.stream, &self.call.app.limits),
         };
-        let delivery = delivery(&self.call, &self.row, run, Box::pin(ctx.ended()));
+        let memory = ctx.memory.clone();
+        let delivery = delivery(&self.call, &self.row, run, memory, Box::pin(ctx.ended()));
         let mut response = respond(rows, self.options.clone(), delivery).await?;
         data_headers(&mut response, &self.row, &self.read, run.id());
         total_headers(&mut response, total);

@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use http::header::LINK;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
-use weir_core::{Error, Kind, Read, Result, Target, config};
+use weir_core::{Account, Error, Kind, Read, Result, Target, config};
 use weir_engine::Answer;
 use weir_store::SourceRow;
 use weir_wire::{Delivery, Format, FormatQuery, Outcome, RowsOptions, negotiate};
@@ -221,6 +221,7 @@ fn delivery(
     call: &Call,
     row: &SourceRow,
     run: &Arc<Run>,
+    memory: Account,
     stop: BoxFuture<'static, Error>,
 ) -> Delivery {
     let source = row.name.clone();
@@ -232,6 +233,7 @@ fn delivery(
         compute: call.app.compute.clone(),
         first_batch_wait: Duration::from_millis(limits.first_batch_ms),
         stop,
+        memory,
         queue_bytes: limits.queue_bytes,
         metadata: vec![
             ("weir.run_id".to_owned(), id.to_string()),

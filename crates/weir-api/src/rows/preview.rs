@@ -8,6 +8,7 @@ use futures::StreamExt;
 use http::HeaderValue;
 use serde::Serialize;
 use utoipa::ToSchema;
+use weir_core::memory::Hold;
 use weir_core::{Result, config};
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
@@ -69,6 +70,7 @@ pub(super) async fn preview(
     start_record.before_answer().await?;
     let ctx = run.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
+    ctx.bounded(ctx.memory.admit()).await?;
     let counted = total(app, &row, &read, &ctx, count).await?;
     let access = access("preview", &row, &read, run.id());
     let opened = answer(app, &row, &read, &ctx);
@@ -77,7 +79,7 @@ pub(super) async fn preview(
     let most_bytes = app.limits.preview_bytes;
     let taken = ctx
         .compute
-        .spawn(take(answer.stream, wanted, most_bytes))
+        .spawn(take(answer.stream, wanted, most_bytes, ctx.memory.hold()))
         .await??;
     let mut response = if options.format == Format::Json {
         preview_envelope(
@@ -91,12 +93,23 @@ pub(super) async fn preview(
             &options,
         )?
     } else {
-        let batches = futures::stream::iter(taken.batches.into_iter().map(Ok)).boxed();
+        let held = taken.held;
+        let batches = futures::stream::iter(taken.batches.into_iter().map(move |batch| {
+            let _held = &held;
+            Ok(batch)
+        }));
+        let batches = batches.boxed();
         respond(
             Rows { schema, batches },
             options,
             // The rows are here: nothing is left to stop.
-            delivery(&call, &row, &run, Box::pin(futures::future::pending())),
+            delivery(
+                &call,
+                &row,
+                &run,
+                ctx.memory.clone(),
+                Box::pin(futures::future::pending()),
+            ),
         )
         .await?
     };
@@ -112,11 +125,17 @@ pub(super) async fn preview(
 struct Taken {
     batches: Vec<RecordBatch>,
     truncated: bool,
+    held: Hold,
 }
 
 /// The first rows, up to `rows` and about `bytes`; a first row larger than
 /// `bytes` still comes, so that a preview is never empty for being too wide.
-async fn take(mut stream: weir_core::BatchStream, rows: u64, bytes: usize) -> Result<Taken> {
+async fn take(
+    mut stream: weir_core::BatchStream,
+    rows: u64,
+    bytes: usize,
+    mut held: Hold,
+) -> Result<Taken> {
     let (mut batches, mut seen, mut size) = (Vec::new(), 0_u64, 0_usize);
     while let Some(batch) = stream.next().await.transpose()? {
         let left = rows - seen;
@@ -125,19 +144,27 @@ async fn take(mut stream: weir_core::BatchStream, rows: u64, bytes: usize) -> Re
             return Ok(Taken {
                 batches,
                 truncated: true,
+                held,
             });
         }
         size += batch.get_array_memory_size();
+        // Once as rows, once as the text that is made of them.
+        held.set(2 * size).await?;
         seen += batch.num_rows() as u64;
         let large = size > bytes;
         batches.push(batch);
         if large {
             let truncated = stream.next().await.transpose()?.is_some();
-            return Ok(Taken { batches, truncated });
+            return Ok(Taken {
+                batches,
+                truncated,
+                held,
+            });
         }
     }
     Ok(Taken {
         batches,
         truncated: false,
+        held,
     })
 }

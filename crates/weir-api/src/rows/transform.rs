@@ -10,13 +10,14 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_core::types::parse_field;
-use weir_core::{Context, Error, Kind, Result, config};
+use weir_core::{Account, Context, Error, Kind, Result, config};
 use weir_wire::decode::{DecodeOptions, json_members};
 use weir_wire::{Delivery, Format, Intake, Media, Outcome, Rows, respond, rows_in, rows_of};
 
@@ -87,6 +88,8 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let ctx = app.context(Duration::from_millis(app.limits.load_ms));
     let stop = ctx.cancel.clone().drop_guard();
     let ends = ended(ctx.clone());
+    let memory = ctx.memory.clone();
+    ctx.bounded(memory.admit()).await?;
     let intake = Intake {
         ctx,
         body_bytes: app.limits.body_bytes,
@@ -105,7 +108,7 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
         let read = rows_in(media, &parts.headers, body, decode, intake).await;
         read.map_err(Error::as_parameter)?
     };
-    let mut response = respond(rows, options, delivery(&app, &caller, run, ends)).await?;
+    let mut response = respond(rows, options, delivery(&app, &caller, run, memory, ends)).await?;
     // From here on the body's own drop stops the work.
     stop.disarm();
     run_header(&mut response, run);
@@ -134,6 +137,8 @@ async fn rows_of_json(
             }
             _ => error,
         })?;
+    let mut held = intake.ctx.memory.hold();
+    held.set(text.len()).await?;
     let is_list = text.trim_ascii_start().starts_with(b"[");
     let (data, request) = if is_list {
         (text.clone(), Asked::default())
@@ -160,13 +165,21 @@ async fn rows_of_json(
         ..app.decode_options()
     };
     let read = rows_of(Format::Json, data, decode, intake).await;
-    read.map_err(|error| {
+    let rows = read.map_err(|error| {
         error.repointed(|pointer| match pointer {
             "/types" if is_list => "?types".to_owned(),
             "/types" => "/column_types".to_owned(),
             inner if is_list => inner.to_owned(),
             inner => format!("/data{inner}"),
         })
+    })?;
+    // The text is there until its last row has left.
+    let batches = rows.batches.inspect(move |_| {
+        let _held = &held;
+    });
+    Ok(Rows {
+        batches: batches.boxed(),
+        ..rows
     })
 }
 
@@ -318,6 +331,7 @@ fn delivery(
     app: &App,
     caller: &Caller,
     run: uuid::Uuid,
+    memory: Account,
     stop: BoxFuture<'static, Error>,
 ) -> Delivery {
     let span = tracing::Span::current();
@@ -326,6 +340,7 @@ fn delivery(
         compute: app.compute.clone(),
         first_batch_wait: Duration::from_millis(app.limits.first_batch_ms),
         stop,
+        memory,
         queue_bytes: app.limits.queue_bytes,
         metadata: vec![("weir.run_id".to_owned(), run.to_string())],
         problem: Box::new(move |error| {

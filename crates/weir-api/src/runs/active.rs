@@ -345,6 +345,7 @@ impl Run {
             cancel: self.cancel.clone(),
             dialer: Arc::clone(&self.app.dialer),
             compute: self.app.compute.clone(),
+            memory: self.app.memory.account(),
         }
     }
 

@@ -29,6 +29,7 @@ pub fn context() -> Context {
         cancel: tokio_util::sync::CancellationToken::new(),
         dialer: Arc::new(Offline),
         compute: Compute::current(),
+        memory: weir_core::Account::unbounded(),
     }
 }
 

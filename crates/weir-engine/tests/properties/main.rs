@@ -170,7 +170,6 @@ fn read() -> Read {
 fn finished(batches: Vec<RecordBatch>, read: &Read) -> Vec<RecordBatch> {
     let dir = tempfile::tempdir().unwrap();
     let limits = EngineLimits {
-        memory_bytes: 64 << 20,
         spill_dir: dir.path().to_path_buf(),
         spill_bytes: 1 << 30,
     };
@@ -183,7 +182,10 @@ fn finished(batches: Vec<RecordBatch>, read: &Read) -> Vec<RecordBatch> {
         },
         estimate: None,
     };
-    let answer = Engine::new(limits).unwrap().finish(scan, read).unwrap();
+    let answer = Engine::new(limits)
+        .unwrap()
+        .finish(scan, read, &weir_core::Account::unbounded())
+        .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

@@ -31,6 +31,11 @@ pub trait Decoder: Send {
     /// The input is complete; an input that breaks off is an error.
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<()>;
 
+    /// Bytes that wait inside for more to come.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Schema of every batch: known before the first batch, and after `finish`.
     fn schema(&self) -> Option<SchemaRef>;
 }

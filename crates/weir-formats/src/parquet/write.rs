@@ -151,6 +151,10 @@ impl Encoder for ParquetEncoder {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
+    }
+
     fn fail(&mut self, _: &Value, _: &mut Output) {
         // Without its footer no reader opens the file.
         self.writer = None;

@@ -15,7 +15,8 @@ use futures::StreamExt;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
-use weir_core::{Context, Error, Kind, Result, SourceFault};
+use weir_core::memory::Hold;
+use weir_core::{Context, Error, Kind, Result, SourceFault, memory_of};
 use weir_formats::Format;
 use weir_formats::decode::{DecodeOptions, decoder};
 
@@ -95,18 +96,20 @@ async fn given(
         return Err(Error::internal("rows came before their schema"));
     };
     let stop = ctx.cancel.clone().drop_guard();
-    let batches =
-        futures::stream::unfold(Some((receiver, task, ctx, stop)), move |state| async move {
-            let (mut receiver, task, ctx, stop) = state?;
-            let next =
-                ctx.bounded(async { receiver.recv().await.unwrap_or_else(|| Err(broken())) });
-            match next.await {
-                Ok(Item::Batch(batch)) => Some((Ok(batch), Some((receiver, task, ctx, stop)))),
-                Ok(Item::End) => None,
-                Ok(Item::Schema(_)) => Some((Err(Error::internal("a second schema")), None)),
-                Err(error) => Some((Err(error), None)),
+    let state = Some((receiver, task, ctx, stop, None));
+    let batches = futures::stream::unfold(state, move |state| async move {
+        // What the batch before held is free once the next one is asked for.
+        let (mut receiver, task, ctx, stop, _held): (_, _, Context, _, Option<Hold>) = state?;
+        let next = ctx.bounded(async { receiver.recv().await.unwrap_or_else(|| Err(broken())) });
+        match next.await {
+            Ok(Item::Batch(batch, held)) => {
+                Some((Ok(batch), Some((receiver, task, ctx, stop, Some(held)))))
             }
-        });
+            Ok(Item::End) => None,
+            Ok(Item::Schema(_)) => Some((Err(Error::internal("a second schema")), None)),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
     Ok(Rows {
         schema,
         batches: batches.boxed(),
@@ -116,7 +119,7 @@ async fn given(
 /// What the decoding task hands over.
 enum Item {
     Schema(SchemaRef),
-    Batch(RecordBatch),
+    Batch(RecordBatch, Hold),
     /// Everything came; a channel that just closes is a failure.
     End,
 }
@@ -168,11 +171,13 @@ impl Reading {
     async fn decoded(&mut self, format: Format, options: DecodeOptions) -> Result<(), Stop> {
         let mut decoder = decoder(format, options)?;
         let mut out = Vec::new();
+        let mut inside = self.intake.ctx.memory.hold();
         while let Some(frame) = self.frame().await? {
             // Small pieces, so that what they unpack to is handed over in time.
             for piece in frame.chunks(unpack::PIECE) {
                 let mut take = |bytes: &[u8]| decoder.push(bytes, &mut out);
                 self.unpacker.push(piece, &mut take)?;
+                inside.set(decoder.held()).await?;
                 if !out.is_empty() {
                     self.hand_over(decoder.schema(), &mut out).await?;
                 }
@@ -193,9 +198,15 @@ impl Reading {
             self.send(Item::Schema(schema)).await?;
         }
         for batch in out.drain(..) {
-            self.send(Item::Batch(batch)).await?;
+            self.give(batch).await?;
         }
         Ok(())
+    }
+
+    async fn give(&mut self, batch: RecordBatch) -> Result<(), Stop> {
+        let mut held = self.intake.ctx.memory.hold();
+        held.set(memory_of(&batch)).await?;
+        Ok(self.send(Item::Batch(batch, held)).await?)
     }
 
     async fn send(&mut self, item: Item) -> Result<(), Gone> {
@@ -226,7 +237,7 @@ impl Reading {
         let mut rows = parquet_rows(file, &options)?;
         self.send(Item::Schema(rows.schema().clone())).await?;
         while let Some(batch) = rows.next()? {
-            self.send(Item::Batch(batch)).await?;
+            self.give(batch).await?;
             // A whole file of batches must not hold the thread.
             tokio::task::yield_now().await;
         }

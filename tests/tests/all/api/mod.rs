@@ -12,6 +12,7 @@ mod golden;
 mod idempotency;
 mod keys;
 mod limits;
+mod memory;
 mod metrics;
 mod negotiation;
 mod openapi;
