@@ -27,7 +27,7 @@ def run(ground):
         golden = Golden(ground, service)
         for number in range(2):
             assert not golden.wrong(number), golden.wrong(number)
-        before, fds, memory = service.gauges(), service.fds(), service.memory()
+        before, fds, memory = service.base(), service.fds(), service.memory()
         start = time.monotonic()
         streams = asyncio.run(cut(service, count))
         took = time.monotonic() - start

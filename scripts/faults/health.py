@@ -32,7 +32,7 @@ def run(ground):
     )
     with Service(ground, table, LOADS_PER_KEY=20) as service, Probe(service, {"health": (1, HEALTH), "preview": (1, {**PREVIEW, "pause": 0.1})}) as probe:
         time.sleep(1)
-        before, memory = service.gauges(), service.memory()
+        before, memory = service.base(), service.memory()
         quiet = time.monotonic()
         time.sleep(3 if ground.short else 5)
         start, cpu = time.monotonic(), processor(service)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from .ground import Service, checked_base, until
+from .ground import Service, checked_base
 from .limit import MemoryLimit
 from .probe import HEALTH, PREVIEW, Probe
 from .stream import Stream
@@ -27,16 +27,17 @@ def run(ground):
         settings = {"SOURCE_CONNECTIONS": 80, "LOADS_PER_KEY": 80, "WRITE_STALL_MS": WRITE_STALL * 1000}
         with Service(ground, table, limit=limit, **settings) as service, Probe(service, {"preview": (2, PREVIEW), "health": (1, HEALTH)}) as probe:
             time.sleep(1)
-            before, memory = service.gauges(), service.memory()
+            before, memory, most = service.base(), service.memory(), service.json("/v1/limits").get("memory_bytes", 0)
+            table.note(f"By its own limits it takes {most >> 20} MiB for rows.")
             quiet = time.monotonic()
             time.sleep(2 if ground.short else 5)
             start = time.monotonic()
-            streams, peak = asyncio.run(read(service, readers, seconds))
+            everybody, peak = asyncio.run(read(service, readers, seconds))
             end = time.monotonic()
             gone = ground.backends_gone(2)
             alive = service.process.poll() is None
             probe.stop()
-            answers(table, streams, end - start)
+            answers(table, everybody, ground, service)
             calm, during = (percentile(probe.times("preview", *window), 0.99) for window in ((quiet, start), (start, end)))
             table.figure("previews quiet and meanwhile, p99", f"{calm:.1f}, {during:.1f} ms")
             failed = probe.failures("preview", quiet, end)
@@ -48,50 +49,68 @@ def run(ground):
             table.promise("killed for memory", limit.kills(), "0, and still running", limit.kills() == 0 and alive and peak <= MOST >> 20)
             table.promise("queries left in the source", ground.backends(), "0 after 2 s", gone is not None)
             if alive:
-                until(lambda: service.gauges() == before, 2)
                 table.figure("resident afterwards", f"{service.memory():.0f} MiB")
                 checked_base(table, service, before)
     return [table]
 
 
+class Reader:
+    """One of them, who comes again when it is told to."""
+
+    def __init__(self, service, kind):
+        self.service, self.kind, self.refusals, self.stream = service, kind, [], None
+
+    async def run(self, end):
+        while True:
+            self.began = time.monotonic()
+            self.stream = Stream(self.service, f"/v1/sources/tpch/load.{self.kind}?stream=lineitem", rate=RATE, buffer=64 << 10)
+            await self.stream.run()
+            if self.stream.status not in (429, 503):
+                return
+            self.refusals.append(f"{self.stream.code()}{'' if 'retry-after' in self.stream.headers else ' without Retry-After'}")
+            wait = min(5.0, float(self.stream.headers.get("retry-after", 1)))
+            if time.monotonic() + wait > end:
+                return
+            await asyncio.sleep(wait)
+
+
 async def read(service, readers, seconds):
     """Reads until the time is over; what each reader saw, and the most that was resident."""
-    streams = [Stream(service, f"/v1/sources/tpch/load.{FORMATS[number % len(FORMATS)]}?stream=lineitem", rate=RATE, buffer=64 << 10) for number in range(readers)]
-    tasks = []
-    for stream in streams:
-        tasks.append(asyncio.create_task(stream.run()))
-        await asyncio.sleep(0.02)
-    end, peak = time.monotonic() + seconds, 0
+    everybody = [Reader(service, FORMATS[number % len(FORMATS)]) for number in range(readers)]
+    tasks, end = [], time.monotonic() + seconds
+    for reader in everybody:
+        tasks.append(asyncio.create_task(reader.run(end)))
+        await asyncio.sleep(0.05)
+    peak = 0
     while time.monotonic() < end and service.process.poll() is None:
         # There is nobody to ask once it was killed.
         peak = max(peak, service.memory("VmHWM"))
         await asyncio.sleep(0.25)
-    for stream in streams:
-        stream.hang_up = True
+    for reader in everybody:
+        reader.stream.hang_up = True
     # Those that wait for bytes do not see that the time is over.
     await asyncio.wait(tasks, timeout=2)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for stream in streams:
-        stream.end = stream.end or ("cut" if stream.status else "no answer in time")
-    return streams, peak
+    for reader in everybody:
+        reader.stream.end = reader.stream.end or ("cut" if reader.stream.status else "no answer in time")
+    return everybody, peak
 
 
-def answers(table, streams, seconds):
-    for wanted in FORMATS:
-        these = [stream for stream in streams if f"load.{wanted}?" in stream.path]
-        read = [stream.bytes for stream in these if stream.status == 200]
-        table.figure(f"{wanted}: answers", f"{counted([stream.code() for stream in these])}; {sum(read) / max(1, len(read)) / seconds / 1024:.0f} KiB/s each")
-    silent = sum(stream.status is None for stream in streams)
-    table.promise("without an answer", f"{silent}: {counted([stream.end for stream in streams if stream.status is None])}", "0", silent == 0)
-    refused = [stream for stream in streams if stream.status not in (200, None)]
-    proper = all(told(stream.code()) and "retry-after" in stream.headers for stream in refused)
-    table.promise("refused", f"{len(refused)}: {counted([stream.code() for stream in refused])}", "429 or 503 with a code and Retry-After", proper)
-    broken = [stream for stream in streams if stream.status == 200 and stream.end not in ("cut", "complete")]
-    table.promise("broken off by the service after a 200", f"{len(broken)}: {counted([stream.end for stream in broken])}", "0", not broken)
-    waiting = [stream for stream in streams if stream.status == 200 and stream.bytes < RATE]
-    table.figure("accepted, but got less than a second's worth", len(waiting))
+def answers(table, everybody, ground, service):
+    for kind in FORMATS:
+        these = [reader.stream for reader in everybody if reader.kind == kind]
+        rates = [reader.stream.bytes / max(0.1, reader.stream.ended_at - reader.began) / 1024 for reader in everybody if reader.kind == kind and reader.stream.status == 200]
+        table.figure(f"{kind}: answers in the end, and how fast they came, least / median", f"{counted([stream.code() for stream in these])}; {min(rates, default=0):.0f} / {percentile(rates, 0.5):.0f} KiB/s")
+    silent = [reader for reader in everybody if reader.stream.status is None]
+    table.promise("without an answer", f"{len(silent)}: {counted([reader.stream.end for reader in silent])}", "0", not silent)
+    refusals = [text for reader in everybody for text in reader.refusals]
+    table.promise("refusals, after which they came again", f"{len(refusals)}: {counted(refusals)}", "429 or 503 with a code and Retry-After", all(told(text) for text in refusals))
+    broken = [reader for reader in everybody if reader.stream.status == 200 and reader.stream.end not in ("cut", "complete")]
+    records = dict(ground.ask("select id::text, coalesce(error_code, status) from runs", service.store)) if broken else {}
+    texts = [f"{reader.kind} {records.get(reader.stream.headers.get('weir-run-id'))} after {reader.stream.ended_at - reader.began:.0f} s" for reader in broken]
+    table.promise("broken off by the service after a 200", f"{len(broken)}: {counted(texts)}", "0", not broken)
 
 
 def told(code):

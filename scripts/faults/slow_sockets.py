@@ -89,7 +89,7 @@ def run(ground):
     quiet_for = 3 if ground.short else 10
     with Service(ground, table, LOADS_PER_KEY=2000, SOURCE_CONNECTIONS=2000, CONNECTIONS=10_000, **settings) as service, Probe(service, {"preview": (2, PREVIEW), "health": (1, HEALTH)}) as probe:
         time.sleep(1)
-        before, memory, fds = service.gauges(), service.memory(), service.fds()
+        before, memory, fds = service.base(), service.memory(), service.fds()
         quiet = time.monotonic()
         time.sleep(quiet_for)
         start = time.monotonic()

@@ -41,7 +41,7 @@ def storm(ground, tls):
             table.promise("serves TLS", "no such setting", "yes", False)
             return table
         time.sleep(1)
-        before, fds, memory = service.gauges(), service.fds(), service.memory()
+        before, fds, memory = service.base(), service.fds(), service.memory()
         quiet = time.monotonic()
         time.sleep(2 if ground.short else 5)
         start = time.monotonic() + 1

@@ -28,8 +28,9 @@ class Stream:
             self.end = "unreachable"
         except (ConnectionError, TimeoutError):
             self.end = "reset"
-        self.ended_at = time.monotonic()
-        self.started.set()
+        finally:
+            self.ended_at = time.monotonic()
+            self.started.set()
         return self
 
     async def exchange(self):
