@@ -29,13 +29,14 @@ def run(ground):
             assert not golden.wrong(number), golden.wrong(number)
         before, fds, memory = service.base(), service.fds(), service.memory()
         start = time.monotonic()
-        streams = asyncio.run(cut(service, count))
+        streams, refusals = asyncio.run(cut(service, count))
         took = time.monotonic() - start
         gone = ground.backends_gone(5)
         table.figure("loads", f"{count:,} in {took:.0f} s: {counted([stream.code() for stream in streams])}; ends: {counted([stream.end for stream in streams])}")
+        table.figure("refused before they were let in", f"{len(refusals)}: {counted(refusals)}")
         table.figure("cut after, p50 / most", f"{percentile([stream.bytes for stream in streams], 0.5):,} / {max(stream.bytes for stream in streams):,} bytes")
         ends = {"cut", "complete"}
-        odd = [stream.end for stream in streams if stream.end not in ends or stream.status != 200]
+        odd = [f"{stream.code()} {stream.end}" for stream in streams if stream.end not in ends or stream.status != 200]
         table.promise("loads that did not answer with rows until they were cut", f"{len(odd)}: {counted(odd)}", "0", not odd)
         table.promise("queries of those loads left in the source", f"{ground.backends()}, the last gone after {gone if gone is not None else 5:.2f} s", "0 after 2 s", gone is not None and gone <= 2)
         checked_base(table, service, before)
@@ -49,20 +50,26 @@ def run(ground):
 
 
 async def cut(service, count):
-    streams, gate = [], asyncio.Semaphore(AT_ONCE)
+    """What each load that was let in came to, and the refusals before that."""
+    streams, refusals, gate = [], [], asyncio.Semaphore(AT_ONCE)
 
     async def one(number):
         async with gate:
             stop_at = int(2 ** random.uniform(0, MOST.bit_length() - 1))
-            stream = Stream(service, f"/v1/sources/tpch/load.{FORMATS[number % len(FORMATS)]}?stream=lineitem", stop_at=stop_at, buffer=64 << 10)
+            for _ in range(20):
+                stream = Stream(service, f"/v1/sources/tpch/load.{FORMATS[number % len(FORMATS)]}?stream=lineitem", stop_at=stop_at, buffer=64 << 10)
+                try:
+                    await asyncio.wait_for(stream.run(), PATIENCE)
+                except TimeoutError:
+                    stream.end = f"nothing in {PATIENCE} s"
+                if stream.status not in (429, 503):
+                    break
+                refusals.append(stream.code())
+                await asyncio.sleep(0.5)
             streams.append(stream)
-            try:
-                await asyncio.wait_for(stream.run(), PATIENCE)
-            except TimeoutError:
-                stream.end = f"nothing in {PATIENCE} s"
 
     await asyncio.gather(*(one(number) for number in range(count)))
-    return streams
+    return streams, refusals
 
 
 class Golden:

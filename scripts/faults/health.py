@@ -6,7 +6,7 @@ import time
 
 from .ground import AUTHORIZATION, Service, checked_base
 from .probe import HEALTH, PREVIEW, Probe
-from .table import Table, counted, percentile
+from .table import Table, counted, percentile, told
 
 NAME, TITLE = "healthz", "health checks while eight requests compute"
 FILES = "/v1/sources/files"
@@ -51,7 +51,7 @@ def run(ground):
         failed = probe.failures("health", quiet, end)
         table.promise("failed health checks", f"{len(failed)}: {counted(failed)}", "0", not failed)
         odd = [code for code in outcomes if code not in ("200", "stopped by us")]
-        table.promise("requests that failed", f"{len(odd)}: {counted(odd)}", "0", not odd)
+        table.promise("requests that failed", f"{len(odd)}: {counted(odd)}", "none but 429 and 503 with a code", all(told(code) for code in odd))
         table.figure("resident before, peak", f"{memory:.0f}, {service.memory('VmHWM'):.0f} MiB")
         checked_base(table, service, before, limit=5)
     return [table]
@@ -65,11 +65,11 @@ def computed(ground, service, end):
         while (left := end - time.monotonic()) > 0:
             sent = ["-X", "POST", "-H", "Content-Type: text/csv", "-H", "Expect:", "-T", str(ground.files / body)] if body else []
             url = f"http://{service.host}:{service.port}{path}"
-            command = ["nice", "-n", "10", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", AUTHORIZATION, *sent, url]
+            command = ["nice", "-n", "10", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %header{weir-error-code}", "-H", AUTHORIZATION, *sent, url]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
                 text, error = process.communicate(timeout=left)
-                outcomes.append(text if process.returncode == 0 else f"{text} {error.strip()[:60]}")
+                outcomes.append(text.strip() if process.returncode == 0 else f"{text.strip()} {error.strip()[:60]}")
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

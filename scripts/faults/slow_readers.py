@@ -7,7 +7,7 @@ from .ground import Service, checked_base
 from .limit import MemoryLimit
 from .probe import HEALTH, PREVIEW, Probe
 from .stream import Stream
-from .table import Table, counted, percentile
+from .table import Table, counted, percentile, told
 
 NAME, TITLE = "slow-readers", "64 slow readers of lineitem in 512 MiB"
 FORMATS = ["arrow", "json", "csv", "parquet"]
@@ -111,9 +111,3 @@ def answers(table, everybody, ground, service):
     records = dict(ground.ask("select id::text, coalesce(error_code, status) from runs", service.store)) if broken else {}
     texts = [f"{reader.kind} {records.get(reader.stream.headers.get('weir-run-id'))} after {reader.stream.ended_at - reader.began:.0f} s" for reader in broken]
     table.promise("broken off by the service after a 200", f"{len(broken)}: {counted(texts)}", "0", not broken)
-
-
-def told(code):
-    """Whether a refusal says what it is."""
-    words = str(code).split()
-    return words[0] in ("429", "503") and len(words) == 2 and words[1] != "None"

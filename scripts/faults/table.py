@@ -46,3 +46,9 @@ def counted(values):
         counts[value] = counts.get(value, 0) + 1
     most = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join([*(f"{name} × {count}" for name, count in most[:6]), *(["…"] if len(most) > 6 else [])]) or "none"
+
+
+def told(code):
+    """Whether a refusal says what it is."""
+    words = str(code).split()
+    return words[0] in ("429", "503") and len(words) == 2 and words[1] != "None"
