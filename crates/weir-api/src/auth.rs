@@ -240,7 +240,7 @@ fn note_use(app: &App, id: uuid::Uuid) {
             );
         }
     };
-    app.compute.spawn(noted).detach();
+    app.store.tasks().spawn(noted).detach();
 }
 
 fn bearer(headers: &http::HeaderMap) -> weir_core::Result<Secret> {

@@ -49,8 +49,8 @@ impl Background {
     pub fn start(app: &App, retention: Retention) -> Self {
         Background {
             _tasks: [
-                app.compute.spawn(listen(app.clone())),
-                app.compute.spawn(keep(app.clone(), retention)),
+                app.store.tasks().spawn(listen(app.clone())),
+                app.store.tasks().spawn(keep(app.clone(), retention)),
             ],
         }
     }

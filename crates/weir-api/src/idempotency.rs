@@ -59,12 +59,12 @@ pub async fn once(State(app): State<App>, request: Request, next: Next) -> Respo
         return next.run(request).await;
     }
     let (done, outcome) = oneshot::channel();
-    let compute = app.compute.clone();
+    let tasks = app.store.tasks().clone();
     let work = async move {
         // Fails only when nobody waits any more.
         let _ = done.send(answer(app, request, next).await);
     };
-    compute.spawn(work.in_current_span()).detach();
+    tasks.spawn(work.in_current_span()).detach();
     outcome.await.unwrap_or_else(|_| {
         let error = Error::internal("a change ended without an answer").code("panic");
         ApiError(error).into_response()
@@ -202,7 +202,8 @@ impl Keyed {
     async fn run(self, at: DateTime<Utc>, request: Request, next: Next) -> Response {
         let work = async move { next.run(request).await };
         // In a task of its own: a panic must release the claim.
-        let ran = self.app.compute.spawn(work.in_current_span()).await;
+        let tasks = self.app.store.tasks();
+        let ran = tasks.spawn(work.in_current_span()).await;
         let response = ran.unwrap_or_else(|error| ApiError(error).into_response());
         let stays = stays_true(&response);
         // The body that is kept is the one that is sent.

@@ -39,6 +39,10 @@ fn text(app: &App) -> Response {
 /// What is read only when somebody looks.
 fn look(app: &App) {
     gauge!("weir_loads_running").set(app.runs().loads() as f64);
+    gauge!("weir_runs_active").set(app.runs().active() as f64);
+    gauge!("weir_tasks", "runtime" => "http").set(app.store.tasks().tasks_alive() as f64);
+    gauge!("weir_tasks", "runtime" => "compute").set(app.compute.tasks_alive() as f64);
+    gauge!("weir_store_waiting").set(app.store.waiting() as f64);
     let (size, idle) = app.store.connections();
     gauge!("weir_store_connections", "state" => "idle").set(idle as f64);
     gauge!("weir_store_connections", "state" => "used")
@@ -96,5 +100,6 @@ pub fn failed(error: &Error) {
 pub fn describe() {
     counter!("weir_panics_total").increment(0);
     counter!("weir_guarded_panics_total").increment(0);
+    counter!("weir_store_timeouts_total").increment(0);
     sent(0, 0);
 }

@@ -25,6 +25,11 @@ impl Compute {
         Compute(tokio::runtime::Handle::current())
     }
 
+    /// Tasks of the runtime that have not ended.
+    pub fn tasks_alive(&self) -> usize {
+        self.0.metrics().num_alive_tasks()
+    }
+
     /// Spawns `work`; dropping the task aborts it.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
     pub fn spawn<T: Send + 'static>(

@@ -7,6 +7,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -28,7 +29,8 @@ pub struct StoreOptions {
     pub url: Secret,
     /// Connections of this instance at most; one more listens.
     pub max_connections: u32,
-    /// Where store work runs to its end when its caller goes away.
+    /// Where store work runs to its end when its caller goes away. Not where rows
+    /// are decoded: a connection would be held while its task waits for a thread.
     pub compute: Compute,
 }
 
@@ -114,6 +116,19 @@ impl Store {
         (self.pool.size(), self.pool.num_idle())
     }
 
+    /// Pieces of work that wait for a connection; at most one more or less for
+    /// each that comes or goes meanwhile.
+    pub fn waiting(&self) -> usize {
+        let (size, idle) = self.connections();
+        let held = (size as usize).saturating_sub(idle);
+        UNDER_WAY.load(Ordering::Relaxed).saturating_sub(held)
+    }
+
+    /// Where work beside a request runs that asks the store.
+    pub fn tasks(&self) -> &Compute {
+        &self.compute
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -155,8 +170,29 @@ impl Store {
     }
 }
 
+/// Pieces of work of this process that have a connection or wait for one.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts one piece of work until it is dropped, and then measures it.
+struct Counted(Instant);
+
+impl Counted {
+    fn new() -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::Relaxed);
+        Counted(Instant::now())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        metrics::histogram!("weir_store_seconds").record(self.0.elapsed().as_secs_f64());
+    }
+}
+
 /// Runs one statement's worth of work under the limit for all of them.
 pub(crate) async fn bounded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let _counted = Counted::new();
     let outcome = tokio::time::timeout(WORK, work).await;
     outcome.unwrap_or_else(|_| Err(failed(sqlx::Error::PoolTimedOut)))
 }
@@ -168,6 +204,17 @@ pub(crate) fn pool(max_connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE)
         .after_connect(|connection, _| Box::pin(async move { run(connection, SESSION).await }))
         .after_release(|connection, _| Box::pin(clear_transaction(connection)))
+}
+
+/// A connection beside the pool, for what holds one longer than a request may.
+pub(crate) async fn apart(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let connecting = async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        run(&mut connection, SESSION).await?;
+        Ok(connection)
+    };
+    let outcome = tokio::time::timeout(WORK, connecting).await;
+    outcome.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 async fn run(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<()> {
@@ -183,7 +230,7 @@ async fn clear_transaction(connection: &mut PgConnection) -> sqlx::Result<bool> 
     Ok(true)
 }
 
-fn parse(url: &Secret) -> Result<PgConnectOptions> {
+pub(crate) fn parse(url: &Secret) -> Result<PgConnectOptions> {
     // The parser's own error could quote a part of the url.
     let options = PgConnectOptions::from_str(known_parameters(url)?.expose())
         .map_err(|_| invalid_url("the database url is not a valid postgres url"))?;

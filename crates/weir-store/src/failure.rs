@@ -61,6 +61,9 @@ fn meaning(error: &sqlx::Error) -> Meaning {
 
 /// The caller's view of an error of the database; its text goes to the log only.
 pub(crate) fn failed(error: sqlx::Error) -> Error {
+    if matches!(error, sqlx::Error::PoolTimedOut) {
+        metrics::counter!("weir_store_timeouts_total").increment(1);
+    }
     match meaning(&error) {
         Meaning::Away => Error::new(Kind::NotReady, "the store is not available")
             .code("store_unavailable")

@@ -25,8 +25,6 @@ use crate::settings::Settings;
 use crate::sources_file;
 use crate::telemetry;
 
-/// Connections of one instance to its store.
-const STORE_CONNECTIONS: u32 = 10;
 /// Connections to the address of the metrics alone.
 const METRICS_CONNECTIONS: usize = 64;
 /// How long the ends of runs may take to be recorded when the service stops.
@@ -127,7 +125,7 @@ impl Stored {
         };
         let options = StoreOptions {
             url,
-            max_connections: STORE_CONNECTIONS,
+            max_connections: settings.store_connections()?,
             compute,
         };
         match Store::connect(options).await {
@@ -170,12 +168,14 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
     limits(settings)?;
     egress(settings)?;
     cors(settings)?;
+    settings.store_connections()?;
     // Taken before the store opens, so that a port in use is told at once.
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; set WEIR_LISTEN to a free address"))?;
     let address = listener.local_addr()?.to_string();
-    let stored = Stored::open(settings, compute.clone()).await?;
+    // The store's work stays on this runtime, which no decoding holds up.
+    let stored = Stored::open(settings, Compute::current()).await?;
     let stages = Stages::default();
     let outcome = async {
         prepare(settings, &stored.store, &data_dir).await?;

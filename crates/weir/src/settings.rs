@@ -40,6 +40,9 @@ pub struct Settings {
     /// Folder with the Postgres server's programs, for the private Postgres [default: found]
     #[arg(long, env = "WEIR_PG_BIN", value_name = "FOLDER")]
     pub pg_bin: Option<PathBuf>,
+    /// Connections of this instance to its own Postgres; one more listens [default: 10]
+    #[arg(long, env = "WEIR_STORE_CONNECTIONS", value_name = "CONNECTIONS")]
+    pub store_connections: Option<u32>,
     /// Networks that connectors may reach, as a comma list of CIDRs [default: all but link-local and cloud metadata]
     #[arg(long, env = "WEIR_EGRESS", value_name = "CIDRS")]
     pub egress: Option<String>,
@@ -154,6 +157,7 @@ impl Settings {
             tls_key: self.tls_key.or(below.tls_key),
             data_dir: self.data_dir.or(below.data_dir),
             pg_bin: self.pg_bin.or(below.pg_bin),
+            store_connections: self.store_connections.or(below.store_connections),
             egress: self.egress.or(below.egress),
             file_roots: self.file_roots.or(below.file_roots),
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
@@ -196,6 +200,14 @@ impl Settings {
             );
         }
         Ok(address)
+    }
+
+    /// Connections of this instance to its store.
+    pub fn store_connections(&self) -> Result<u32> {
+        match self.store_connections.unwrap_or(10) {
+            0 => bail!("WEIR_STORE_CONNECTIONS must be at least 1"),
+            connections => Ok(connections),
+        }
     }
 
     /// The folder for keys and the private Postgres.

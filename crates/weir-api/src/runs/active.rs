@@ -5,9 +5,9 @@
 //! headers leave; so a load costs no round trip more, and none is unrecorded.
 //! The end is written by the task alone, whoever has gone by then.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -103,12 +103,39 @@ struct Active {
     row: RunRow,
     labels: BTreeMap<String, String>,
     cancel: CancellationToken,
-    asked: Arc<AtomicBool>,
+    asked: Asked,
+}
+
+/// Why a run was stopped from outside, once it was.
+type Asked = Arc<OnceLock<Why>>;
+
+/// Why a run is stopped from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody asked for it.
+    Asked,
+    /// Its api key may read no more.
+    KeyRevoked,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Why::Asked => "it was stopped by POST /v1/runs/{run}/cancel",
+            Why::KeyRevoked => "its api key was revoked or has expired",
+        }
+    }
 }
 
 impl Active {
     fn is_running(&self) -> bool {
         self.row.status == RunStatus::Running.name()
+    }
+
+    fn stop(&self, why: Why) {
+        // The first reason counts.
+        let _ = self.asked.set(why);
+        self.cancel.cancel();
     }
 }
 
@@ -123,12 +150,30 @@ impl Runs {
     /// Stops a run of this instance; false when it is none.
     pub fn cancel(&self, id: Uuid) -> bool {
         let active = self.active.lock();
-        let Some(run) = active.get(&id).filter(|run| run.is_running()) else {
-            return false;
-        };
-        run.asked.store(true, Ordering::SeqCst);
-        run.cancel.cancel();
-        true
+        let run = active.get(&id).filter(|run| run.is_running());
+        run.map(|run| run.stop(Why::Asked)).is_some()
+    }
+
+    /// Stops all runs of a key.
+    pub fn cancel_key(&self, key: Uuid) {
+        let active = self.active.lock();
+        let of_key = |run: &&Active| run.is_running() && run.row.key_id == Some(key);
+        active
+            .values()
+            .filter(of_key)
+            .for_each(|run| run.stop(Why::KeyRevoked));
+    }
+
+    /// The keys whose runs have not ended.
+    pub fn keys(&self) -> BTreeSet<Uuid> {
+        let active = self.active.lock();
+        let running = active.values().filter(|run| run.is_running());
+        running.filter_map(|run| run.row.key_id).collect()
+    }
+
+    /// How many runs have not ended, or have an end that is not written yet.
+    pub fn active(&self) -> usize {
+        self.active.lock().len()
     }
 
     /// How many loads run.
@@ -203,7 +248,7 @@ pub struct Run {
     id: Uuid,
     app: App,
     cancel: CancellationToken,
-    asked: Arc<AtomicBool>,
+    asked: Asked,
     is_over: AtomicBool,
     ended: Mutex<Option<oneshot::Sender<RunEnd>>>,
 }
@@ -279,7 +324,7 @@ impl App {
                 }
                 drop(token);
             };
-            self.compute.spawn(work).detach();
+            self.store.tasks().spawn(work).detach();
         }
         Ok((run, start))
     }
@@ -367,16 +412,14 @@ impl Run {
 
     fn verdict(&self, error: Option<&Error>, left: bool) -> (RunStatus, Option<(String, String)>) {
         let said = |code: &str, text: &str| Some((code.to_owned(), text.to_owned()));
-        let was_asked = self.asked.load(Ordering::SeqCst);
         match error {
             None if !left => (RunStatus::Succeeded, None),
             Some(error) if error.kind() != Kind::Cancelled => {
                 let error = said(error.stable_code(), error.message());
                 (RunStatus::Failed, error)
             }
-            _ if was_asked => {
-                let error = said("cancelled", "it was stopped by POST /v1/runs/{run}/cancel");
-                (RunStatus::Cancelled, error)
+            _ if let Some(why) = self.asked.get() => {
+                (RunStatus::Cancelled, said("cancelled", why.text()))
             }
             Some(_) if self.app.shutdown.is_cancelled() => {
                 let error = said("service_stopped", "the service stopped while it ran");

@@ -31,10 +31,12 @@ pub struct RunsQuery {
     /// Only of this source: its id, its name, or `@kind.name`.
     pub source: Option<String>,
     /// `running`, `succeeded`, `failed` or `cancelled`.
+    #[param(pattern = "^(running|succeeded|failed|cancelled)$")]
     pub status: Option<String>,
     /// Only those that started at this time or later, RFC 3339.
     pub since: Option<DateTime<Utc>>,
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -179,6 +181,9 @@ pub async fn hear(app: &App, message: &Message) {
         }
         // What was asked while the line was broken stands in the store.
         Message::Resync => {
+            for key in app.runs().keys() {
+                stop_without_key(app, key).await;
+            }
             let running = app.runs().ids();
             if running.is_empty() {
                 return;
@@ -195,8 +200,24 @@ pub async fn hear(app: &App, message: &Message) {
                 }
             }
         }
+        Message::KeyChanged { id } if app.runs().keys().contains(id) => {
+            stop_without_key(app, *id).await;
+        }
         Message::SourceChanged { .. }
         | Message::CredentialChanged { .. }
         | Message::KeyChanged { .. } => {}
+    }
+}
+
+/// Stops the runs of a key that is gone or has expired: rows must not go on to
+/// somebody whose key was taken away.
+async fn stop_without_key(app: &App, id: Uuid) {
+    match app.store.api_key(Some(id), "").await {
+        Ok(Some(key)) if key.expires_at.is_none_or(|end| end > Utc::now()) => {}
+        Ok(_) => app.runs().cancel_key(id),
+        Err(error) => tracing::warn!(
+            detail = error.log_detail(),
+            "whether runs may go on was not read: {error}"
+        ),
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod idempotency;
 mod migrations;
 mod partitions;
+mod proxy;
 mod runs;
 mod seals;
 mod server;

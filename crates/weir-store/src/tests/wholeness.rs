@@ -4,9 +4,9 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use weir_core::Kind;
+use weir_core::{Kind, Secret};
 
-use super::{actor, open, server, source, store_at};
+use super::{actor, open, proxy, server, source, store_at};
 use crate::{Scopes, SourceChange, SourceRef, Store};
 
 /// Polls `work` a few times, then drops it, as a server does to a handler
@@ -45,13 +45,20 @@ async fn until_nothing_is_open(watcher: &Store) {
     }
 }
 
-#[tokio::test]
-async fn a_begin_that_was_cut_leaves_nothing_open() {
-    let url = server::database().await;
-    let watcher = store_at(&url, 1).await;
+/// `WEIR_TEST_CUTS`, for those who want more rounds than CI does.
+#[expect(clippy::disallowed_methods, reason = "the one setting of these tests")]
+fn rounds(usual: usize) -> usize {
+    let given = std::env::var("WEIR_TEST_CUTS").ok();
+    given.map_or(usual, |text| text.parse().unwrap())
+}
+
+/// Cuts a `begin` at each of its polls, and looks at what is left: no session
+/// in a transaction, and no query that finds itself in one.
+async fn cut_begins(url: &Secret, through: &Secret, rounds: usize) {
+    let watcher = store_at(url, 1).await;
     for polls in 1..=6 {
-        let store = store_at(&url, 1).await;
-        for _ in 0..50 {
+        let store = store_at(through, 1).await;
+        for _ in 0..rounds {
             cut_after(polls, store.pool.begin()).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
             until_nothing_is_open(&watcher).await;
@@ -67,6 +74,53 @@ async fn a_begin_that_was_cut_leaves_nothing_open() {
         }
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_begin_that_was_cut_leaves_nothing_open() {
+    let url = server::database().await;
+    cut_begins(&url, &url, 50).await;
+}
+
+#[tokio::test]
+async fn a_begin_that_was_cut_on_a_slow_line_leaves_nothing_open() {
+    let url = server::database().await;
+    let slow = proxy::slow(&url, Duration::from_millis(3)).await;
+    cut_begins(&url, &slow, 9).await;
+}
+
+/// All cuts first, and as many plain queries after them: each must stand
+/// outside of any transaction and give what it was asked for.
+#[tokio::test]
+async fn plain_queries_after_many_cut_begins_find_no_transaction() {
+    let url = server::database().await;
+    let slow = proxy::slow(&url, Duration::from_millis(3)).await;
+    let (watcher, store) = (store_at(&url, 1).await, store_at(&slow, 1).await);
+    let rounds = rounds(50);
+    for round in 0..rounds {
+        cut_after(1 + round % 6, store.pool.begin()).await;
+    }
+    until_nothing_is_open(&watcher).await;
+    let mut before = 0;
+    for round in 0..rounds {
+        let number = i64::try_from(round).unwrap();
+        // Within one transaction the second query would have the id of the first.
+        let (same, id): (i64, i64) = sqlx::query_as("select $1::int8, txid_current()")
+            .bind(number)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(same, number, "round {round}");
+        assert!(
+            id > before,
+            "round {round} is in the transaction of another"
+        );
+        before = id;
+    }
+    until_nothing_is_open(&watcher).await;
+    println!(
+        "{rounds} begins cut through a slow line, then {rounds} plain queries: no stale transaction"
+    );
 }
 
 #[tokio::test]

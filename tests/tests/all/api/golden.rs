@@ -34,14 +34,14 @@ enum Foreign {
 }
 use Foreign::{Hidden, No, Others, Outside};
 
-struct Route {
-    verb: &'static str,
+pub(super) struct Route {
+    pub(super) verb: &'static str,
     path: &'static str,
     least: Least,
     /// The JSON body; `$team` and `$name` are filled in.
     body: &'static str,
     /// Status of a call that is allowed.
-    own: u16,
+    pub(super) own: u16,
     foreign: Foreign,
 }
 
@@ -75,7 +75,7 @@ const TEST: &str = r#"{"config": {}}"#;
 
 /// A new route is one line here. A path without its ending stands for those of
 /// all formats, too.
-const LIST: &[Route] = &[
+pub(super) const LIST: &[Route] = &[
     route("GET", "/healthz", Open, "", 200, No),
     route("GET", "/readyz", Open, "", 200, No),
     route("GET", "/problems/{code}", Open, "", 200, No),
@@ -224,7 +224,7 @@ impl Route {
 }
 
 /// Verbs by path, of the document.
-async fn documented(client: &Client) -> BTreeMap<String, BTreeSet<String>> {
+pub(super) async fn documented(client: &Client) -> BTreeMap<String, BTreeSet<String>> {
     let document = client.get("/openapi.json").await.expect_status(200);
     let paths = document["paths"].as_object().unwrap().iter();
     let verbs = |operations: &Value| {
@@ -385,18 +385,37 @@ fn expected(route: &Route, caller: &Caller, whose: Whose) -> (u16, &'static str)
 }
 
 async fn ask(admin: &Client, caller: &Caller, route: &Route, path: &str, whose: Whose) -> Answer {
-    let mut url = path.to_owned();
-    if let Some(parameter) = route.parameter() {
-        let object = object(admin, &caller.client, parameter, whose).await;
-        url = url.replace(&format!("{{{parameter}}}"), &object);
-    }
+    let url = url(admin, &caller.client, route, path, whose).await;
+    send(&caller.client, route, &url, whose).await
+}
+
+/// The path with an object made for it.
+async fn url(admin: &Client, caller: &Client, route: &Route, path: &str, whose: Whose) -> String {
+    let Some(parameter) = route.parameter() else {
+        return path.to_owned();
+    };
+    let object = object(admin, caller, parameter, whose).await;
+    path.replace(&format!("{{{parameter}}}"), &object)
+}
+
+/// The path with an object of the caller's own, made for it.
+pub(super) async fn own_url(client: &Client, route: &Route, path: &str) -> String {
+    url(client, client, route, path, Whose::Own).await
+}
+
+/// Asks for a path that has its object.
+pub(super) async fn send_own(client: &Client, route: &Route, url: &str) -> Answer {
+    send(client, route, url, Whose::Own).await
+}
+
+async fn send(client: &Client, route: &Route, url: &str, whose: Whose) -> Answer {
     let team = if whose == Whose::Foreign {
         "other"
     } else {
         "own"
     };
     let body = route.body.replace("$name", &name()).replace("$team", team);
-    let mut call = caller.client.call(route.verb.parse().unwrap(), &url);
+    let mut call = client.call(route.verb.parse().unwrap(), url);
     if !body.is_empty() {
         call = call.header("content-type", "application/json").body(body);
     }
@@ -404,7 +423,7 @@ async fn ask(admin: &Client, caller: &Caller, route: &Route, path: &str, whose: 
 }
 
 /// The path of the list, and those of the formats.
-fn paths(route: &Route, documented: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+pub(super) fn paths(route: &Route, documented: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let query = route
         .path
         .split_once('?')

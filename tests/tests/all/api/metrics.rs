@@ -3,7 +3,8 @@
 use serde_json::json;
 use weir_tests::{Client, Database, Options, Service};
 
-fn value(text: &str, name: &str) -> f64 {
+/// The first value under a name that starts so.
+pub fn value(text: &str, name: &str) -> f64 {
     let line = text.lines().find(|line| line.starts_with(name));
     let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
@@ -52,6 +53,9 @@ async fn what_happens_is_counted_and_names_of_nobody_are_told() {
             < f64::EPSILON
     );
     assert!(value(&text, "weir_store_connections{") >= 0.0);
+    assert!(value(&text, "weir_store_seconds_count") > 1.0);
+    assert!((value(&text, "weir_store_timeouts_total")).abs() < f64::EPSILON);
+    assert!(value(&text, "weir_tasks{runtime=\"http\"}") >= 1.0);
     assert!(value(&text, "weir_process_resident_bytes") > 1e6);
     assert!((value(&text, "weir_loads_running")).abs() < f64::EPSILON);
     assert!(text.contains("weir_http_request_seconds_bucket{"));

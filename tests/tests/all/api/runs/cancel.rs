@@ -173,3 +173,44 @@ async fn nobody_elses_run_can_be_stopped_but_by_an_admin() {
     let (answer, ()) = tokio::join!(sleeping(&owner, &path, &id), refuse);
     answer.expect_problem(499, "cancelled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_key_is_revoked_and_others_go_on() {
+    let service = Service::start().await;
+    let admin = &service.client;
+    let database = Database::with(ENDLESS).await;
+    let name = admin.register(&database).await;
+    let path = format!("/v1/sources/{name}/load.ndjson?stream=endless");
+    let mut callers = Vec::new();
+    for key in ["leaver", "stayer"] {
+        let body = json!({"name": key, "role": "reader"});
+        let made = admin.post("/v1/api-keys", &body).await.expect_status(201);
+        callers.push(admin.with_key(made["key"].as_str()));
+    }
+    let [leaver, stayer] = callers.try_into().unwrap();
+    let mut wires = Vec::new();
+    for client in [&leaver, &stayer] {
+        let mut wire = Wire::get(client, &path).await;
+        wire.read_at_least(100_000).await;
+        wires.push(wire);
+    }
+    let listed = leaver.get("/v1/runs").await.expect_status(200);
+    let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    // A change that takes nothing away stops nothing.
+    let name = json!({"name": "left"});
+    let renamed = admin.patch("/v1/api-keys/leaver", &name).await;
+    renamed.expect_status(200);
+    wires[0].read_at_least(2_000_000).await;
+    assert!(wires[0].read.len() >= 2_000_000);
+    admin.delete("/v1/api-keys/left").await.expect_status(204);
+    let ends = tokio::time::timeout(Duration::from_secs(10), wires[0].read_all()).await;
+    let body = ends.expect("the stream of a revoked key goes on");
+    assert!(!body.ends_with(b"0\r\n\r\n"), "it ends visibly broken");
+    let run = ended(admin, &id).await;
+    assert_eq!(run["status"], "cancelled");
+    let message = run["error"]["message"].as_str().unwrap();
+    assert!(message.contains("key was revoked"), "{message}");
+    let before = wires[1].read.len();
+    let more = wires[1].read_at_least(before + 1_000_000).await.len();
+    assert!(more >= before + 1_000_000, "another key's stream goes on");
+}
