@@ -22,6 +22,7 @@ use crate::state::App;
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// `admin` for changes, `access` for reads of data.
+    #[param(pattern = "^(admin|access)$")]
     pub class: Option<String>,
     /// Only this action, such as `source.create` or `load`.
     pub action: Option<String>,
@@ -34,6 +35,7 @@ pub struct AuditQuery {
     /// Older than this, RFC 3339.
     pub until: Option<DateTime<Utc>>,
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const DEPTH: usize = 12;
 
 /// Examples of schemas by name.
-const WRITTEN: [(&str, &str); 8] = [
+const WRITTEN: [(&str, &str); 9] = [
     (
         "SourceCreate",
         r#"{"name": "shop", "connector": "postgres", "config": {"host": "127.0.0.1", "database": "shop", "user": "reader", "password": "a password"},
@@ -29,6 +29,10 @@ const WRITTEN: [(&str, &str); 8] = [
     (
         "LoadRequest",
         r#"{"query": "select id, total from orders where created > $1", "params": ["2026-01-01"]}"#,
+    ),
+    (
+        "TransformRequest",
+        r#"{"data": [{"id": 1, "total": 12.50}, {"id": 2, "total": null}], "column_types": {"id": "int32"}}"#,
     ),
     (
         "PreviewAnswer",

@@ -97,6 +97,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKeyRotate {
     /// How long the key before goes on, up to 7 days.
+    #[serde(deserialize_with = "weir_core::config::whole")]
     #[schema(default = 0, maximum = 604_800)]
     pub overlap_seconds: u64,
 }
@@ -261,6 +262,7 @@ pub async fn create(
 #[into_params(parameter_in = Query)]
 pub struct ApiKeyQuery {
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,

@@ -66,6 +66,10 @@ fn absent_instead_of_null(document: &mut Value) {
                 without_null(schema);
             }
         }
+        // A body that may be left out is left out, not null.
+        if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json/schema") {
+            without_null(body);
+        }
     }
 }
 
@@ -124,7 +128,7 @@ fn add_headers(document: &mut Value) {
         "IdempotencyKey": {
             "name": "Idempotency-Key", "in": "header", "required": false,
             "description": "Sent again with the same body, the request is answered as the first time and happens once; kept 24 hours.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^(\"[!#-\\[\\]-~]+\"|[!#-~]+)$" },
             "example": "0198c2a4-6f0e-7c3a-9d52-5b1a2f7e4c10"
         }
     });

@@ -1,7 +1,7 @@
 //! JSON to typed values in exactly one place, and the facts about a config
 //! that its JSON Schema holds: which fields are secret, which say *where*.
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde_json::{Map, Value};
 
 use crate::duplicates;
@@ -32,6 +32,37 @@ pub fn decode_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     })?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
+}
+
+/// A whole number that may be written with a point: for JSON and its schemas
+/// `2.0` is as whole as `2`, and some languages write no other.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let value = Value::deserialize(deserializer)?;
+    match value.as_f64() {
+        Some(number)
+            if value.as_u64().is_none()
+                && number.fract() == 0.0
+                && (0.0..=EXACT).contains(&number) =>
+        {
+            Ok(number as u64)
+        }
+        _ => u64::deserialize(value).map_err(D::Error::custom),
+    }
+}
+
+/// The same for a field that may be absent or null.
+pub fn whole_option<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let number = whole(value).map_err(D::Error::custom)?;
+    T::try_from(number)
+        .map(Some)
+        .map_err(|_| D::Error::custom(format!("{number} is too large")))
 }
 
 /// Decodes a query string (`a=1&b=2`). Fields of errors are written `?name`.
@@ -227,6 +258,40 @@ mod tests {
     use crate::Secret;
     use serde::Deserialize;
     use serde_json::json;
+
+    #[derive(Debug, Deserialize)]
+    struct Numbers {
+        #[serde(deserialize_with = "whole")]
+        limit: u64,
+        #[serde(default, deserialize_with = "whole_option")]
+        rows: Option<u32>,
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        for (text, limit, rows) in [
+            (r#"{"limit": 2}"#, 2, None),
+            (r#"{"limit": 2.0, "rows": 7e2}"#, 2, Some(700)),
+            (
+                r#"{"limit": 18446744073709551615, "rows": null}"#,
+                u64::MAX,
+                None,
+            ),
+        ] {
+            let read: Numbers = decode_slice(text.as_bytes()).unwrap();
+            assert_eq!((read.limit, read.rows), (limit, rows), "{text}");
+        }
+        for text in [
+            r#"{"limit": 2.5}"#,
+            r#"{"limit": -1.0}"#,
+            r#"{"limit": "2"}"#,
+            r#"{"limit": 1e300}"#,
+        ] {
+            let error = decode_slice::<Numbers>(text.as_bytes()).unwrap_err();
+            assert_eq!(error.fields()[0].pointer, "/limit", "{text}");
+        }
+        assert!(decode_slice::<Numbers>(br#"{"limit": 1, "rows": 4294967296}"#).is_err());
+    }
 
     #[derive(Debug, Deserialize, schemars::JsonSchema)]
     #[serde(deny_unknown_fields)]

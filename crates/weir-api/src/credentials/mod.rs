@@ -104,6 +104,7 @@ pub async fn create(
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -316,6 +317,7 @@ pub async fn delete(
 #[into_params(parameter_in = Query)]
 pub struct VersionsQuery {
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,

@@ -62,7 +62,8 @@ impl Act {
     fn answer(self, format: Format) -> Value {
         match (self, format) {
             (Act::Preview | Act::Transform, Format::Json) => reference("PreviewAnswer"),
-            (_, Format::Json) => json!({ "type": "array", "items": { "type": "object" } }),
+            // Objects, or lists where `shape` asks for them.
+            (_, Format::Json) => json!({ "type": "array", "items": {} }),
             (_, Format::Ndjson | Format::Csv) => json!({ "type": "string" }),
             (_, Format::Arrow | Format::Parquet) => json!({ "type": "string", "format": "binary" }),
         }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 use utoipa::{IntoParams, ToSchema};
+use weir_core::config::{whole, whole_option};
 use weir_core::read::Params;
 use weir_core::{Error, Nulls, Order, Read, Result, StreamId, Target, Value};
 use weir_engine::{parse_condition, parse_filter};
@@ -73,7 +74,7 @@ pub struct PreviewRequest {
     #[serde(default)]
     pub order_by: Vec<OrderBy>,
     /// Rows at most.
-    #[serde(default = "hundred")]
+    #[serde(default = "hundred", deserialize_with = "whole")]
     #[schema(default = 100, minimum = 0, maximum = 10000)]
     pub limit: u64,
     /// Tell how many rows there are in all.
@@ -105,12 +106,16 @@ pub struct LoadRequest {
     #[serde(default)]
     pub order_by: Vec<OrderBy>,
     /// Rows at most.
+    #[serde(default, deserialize_with = "whole_option")]
+    #[schema(maximum = 9007199254740991_u64)]
     pub limit: Option<u64>,
     /// Rows in a batch at most.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole_option")]
+    #[schema(minimum = 1, maximum = 9007199254740991_u64)]
     pub batch_rows: Option<usize>,
     /// Wall time at most.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole_option")]
+    #[schema(minimum = 1, maximum = 3600000)]
     pub timeout_ms: Option<u64>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
@@ -137,12 +142,13 @@ pub struct LoadQuery {
     /// Names joined by commas, `-` before those that go down: `-created,name`.
     pub order_by: Option<String>,
     /// Rows at most.
+    #[param(maximum = 9007199254740991_u64)]
     pub limit: Option<u64>,
     /// Rows in a batch at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9007199254740991_u64)]
     pub batch_rows: Option<usize>,
     /// Wall time at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 3600000)]
     pub timeout_ms: Option<u64>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]

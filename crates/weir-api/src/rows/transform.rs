@@ -33,14 +33,14 @@ use crate::state::App;
 const MAX_STEPS: usize = 8 << 10;
 
 /// Rows, and what to do with them.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "only its schema is used: rows are never held as values"
 )]
 pub struct TransformRequest {
     /// An array of objects, or `{"columns": [{"name", "type"?}], "rows": [[…]] or [{…}]}`.
-    #[schema(value_type = Object)]
     pub data: Value,
     /// Steps in their order.
     #[schema(value_type = Option<Vec<Object>>)]

@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[into_params(parameter_in = Query)]
 pub struct DoctorQuery {
     /// Sources in the page, 1 to 1000; there are fewer when they are slow to answer.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,

@@ -25,6 +25,7 @@ pub struct StreamsQuery {
     /// Only this schema or folder.
     pub namespace: Option<String>,
     /// Items in the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
