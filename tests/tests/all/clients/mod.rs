@@ -1,6 +1,7 @@
 //! Tools of others read the documents: linters, generators of clients, a browser.
 
 mod browser;
+mod fuzz;
 mod generated;
 mod lints;
 

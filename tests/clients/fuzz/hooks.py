@@ -1,0 +1,96 @@
+"""What scripts/fuzz-api checks beyond schemathesis, and what it must not send."""
+
+from urllib.parse import quote
+
+import schemathesis
+
+# The keys that ask and the one that looks: changed or revoked, the run would end itself.
+OWN = {"admin", "fuzz-reader", "fuzz-editor", "fuzz-admin"}
+
+# Fields whose values no schema can describe, and what decides instead. A valid
+# document may be refused for these alone, with 422 and the field's name.
+DECIDED_ELSEWHERE = {
+    "kind": "which connectors this build has, and where secrets may go",
+    "config": "the schema of the connector, served beside the document",
+    "fields": "the connectors that a credential is for",
+    "connector": "which connectors this build has",
+    "credential": "which credentials there are",
+    "stream": "one of `stream` and `query` is given: a union would break generators",
+    "query": "the source's dialect, and whether the source takes queries at all",
+    "params": "the placeholders of `query`",
+    "columns": "the columns of the stream",
+    "filter": "the grammar of filters",
+    "order_by": "the columns of the stream",
+    "cursor": "opaque: only what a list gave is taken",
+    "steps": "the catalogue of steps, and which of them this build runs",
+    "recipe": "which recipes there are",
+    "types": "the columns of the body",
+    "column_types": "the columns of the data",
+    "data": "rows must fit each other",
+    "labels": "keys and values have a shape of their own",
+    "label": "`key:value`",
+    "scopes": "`key:value`",
+    "name": "reserved words, and shapes of ids",
+    "allowed_hosts": "names and patterns of hosts",
+    "allowed_sources": "names of sources",
+    "$from": "the grammar of references",
+    "expires_at": "it lies ahead",
+    "delimiter": "one character that CSV does not need for itself",
+    "download": "a name of a file",
+    "shape": "the format: JSON only",
+    "js_safe": "the format: JSON and NDJSON only",
+}
+
+# Refusals that name no field, and what decides.
+ALSO = {
+    "idempotency_mismatch": "what was sent under the same key before",
+    "data": "rows of the body must be readable in the format they claim",
+}
+
+TEXTS = {
+    "a value cannot be kept": "the store's texts hold every character but U+0000",
+}
+
+
+@schemathesis.check
+def busy_says_so(ctx, response, case):
+    """503 and 504 carry their code, and what passes says when to come again."""
+    if response.status_code not in (503, 504):
+        return
+    problem = response.json()
+    assert problem["status"] == response.status_code and problem["code"], problem
+    assert response.headers["weir-error-code"][0] == problem["code"]
+    if problem["code"] == "store_unavailable":
+        assert response.headers["retry-after"]
+
+
+@schemathesis.check
+def refused_for_a_field_that_the_document_cannot_describe(ctx, response, case):
+    """What stands behind 422 among the expected statuses of positive_data_acceptance."""
+    if response.status_code != 422 or not case.meta or not case.meta.generation.mode.is_positive:
+        return
+    problem = response.json()
+    if problem["code"] in ALSO or problem["detail"] in TEXTS:
+        return
+    places = [error.get("parameter") or error.get("pointer", "").removeprefix("#/").split("/")[0] for error in problem.get("errors", [])]
+    # Rows have keys of their own, which no document knows.
+    if not places and case.path.startswith("/v1/transform"):
+        return
+    unexplained = [place for place in places if place not in DECIDED_ELSEWHERE]
+    assert places and not unexplained, f"valid, and refused for {unexplained or 'no field'}: {problem}"
+
+
+@schemathesis.hook
+def filter_case(ctx, case):
+    key = str((case.path_parameters or {}).get("key", ""))
+    if case.method.upper() != "GET" and key in OWN:
+        return False
+    # The HTTP library answers 414 by itself, without a body, from 64 KiB on.
+    if sum(len(quote(str(value))) for value in (case.query or {}).values()) > 60_000:
+        return False
+    # The negotiated form documents JSON; each other format has an operation of its own.
+    if (case.query or {}).get("format") in ("csv", "ndjson", "arrow", "parquet"):
+        return False
+    # A number in the place of text is text once it is sent, and any text is CSV.
+    is_text = isinstance(case.body, (str, bytes))
+    return case.media_type != "text/csv" or is_text or case.meta is None or case.meta.generation.mode.is_positive
