@@ -132,7 +132,7 @@ pub(super) fn at_row(error: Error, row: u64, line: Option<u64>) -> Error {
 }
 
 /// More columns than allowed.
-pub(super) fn too_many_columns(limits: &DecodeLimits) -> Error {
+pub(crate) fn too_many_columns(limits: &DecodeLimits) -> Error {
     let most = limits.max_columns;
     Error::new(
         Kind::Invalid,

@@ -1,8 +1,13 @@
 //! Parquet files.
 
 mod bytes;
+mod footer;
+mod pages;
 mod prune;
 pub mod read;
+mod rows;
+mod thrift;
+mod values;
 mod write;
 
 pub use write::{ParquetCodec, ParquetEncoder};

@@ -7,51 +7,37 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    FooterTail, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
-};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::Length;
-use weir_core::evaluate::{Test, compile};
+use weir_core::evaluate::compile;
 use weir_core::types::{NATIVE_TYPE, unique_names};
-use weir_core::{Error, Kind, Predicate, Result, SourceFault, SourceMessage};
+use weir_core::{Error, Predicate, Result, SourceFault, SourceMessage};
 
 use super::bytes::Counted;
 pub use super::bytes::ReadAt;
+use super::footer;
+use super::pages::Watch;
 use super::prune::Pruner;
+pub use super::rows::ParquetRows;
+use super::rows::{BATCH_ROWS, Now, Step};
 use crate::decode::DecodeLimits;
-
-/// A footer that says more than this is refused.
-const MAX_FOOTER: usize = 32 << 20;
 
 /// Page indexes larger than this cost more than they save.
 const MAX_PAGE_INDEX: u64 = 8 << 20;
 
-/// Bytes of a batch to aim at, and rows at most.
-const BATCH_BYTES: usize = 2 << 20;
-const BATCH_ROWS: usize = 16_384;
-
-/// Rows of the first batch: it leaves early, and shows how wide rows are.
-const FIRST_ROWS: usize = 1_024;
-
-const FOOTER_BYTES: u64 = 8;
-
 /// Runs `work` of the decoder; its panic is the content's fault.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     weir_core::task::guarded(work).unwrap_or_else(|_| Err(broken("the decoder gave up on it")))
 }
 
-fn broken(what: impl std::fmt::Display) -> Error {
+pub(super) fn broken(what: impl std::fmt::Display) -> Error {
     Error::source(SourceFault::Data, "the Parquet file cannot be read")
         .hint("it may be damaged or cut short; read it with another tool to compare")
         .said(SourceMessage {
@@ -60,7 +46,7 @@ fn broken(what: impl std::fmt::Display) -> Error {
         })
 }
 
-fn failed(error: ParquetError) -> Error {
+pub(super) fn failed(error: ParquetError) -> Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
@@ -77,7 +63,7 @@ fn failed(error: ParquetError) -> Error {
     }
 }
 
-fn arrow_failed(error: ArrowError) -> Error {
+pub(super) fn arrow_failed(error: ArrowError) -> Error {
     match error {
         ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
@@ -90,9 +76,10 @@ fn arrow_failed(error: ArrowError) -> Error {
 /// An opened Parquet file. Cheap to clone.
 #[derive(Clone)]
 pub struct ParquetFile {
-    source: Counted,
-    reader: ArrowReaderMetadata,
+    pub(super) source: Counted,
+    pub(super) reader: ArrowReaderMetadata,
     schema: SchemaRef,
+    pub(super) limits: DecodeLimits,
 }
 
 /// What to read of a file.
@@ -113,10 +100,9 @@ pub struct ParquetScan<'a> {
 impl ParquetFile {
     /// Reads the footer.
     pub fn open(file: Arc<dyn ReadAt>, limits: &DecodeLimits) -> Result<Self> {
-        let read = Arc::new(AtomicU64::new(0));
-        let source = Counted { file, read };
+        let source = Counted::of(file);
         guarded(|| {
-            let metadata = Arc::new(footer(&source, limits)?);
+            let metadata = Arc::new(footer::read(&source, limits)?);
             let options = ArrowReaderOptions::new();
             let reader = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options);
             let reader = plain(reader.map_err(failed)?)?;
@@ -125,6 +111,7 @@ impl ParquetFile {
                 source,
                 reader,
                 schema,
+                limits: limits.clone(),
             })
         })
     }
@@ -195,11 +182,9 @@ impl ParquetFile {
             order,
             steps,
             groups,
-            current: None,
             left: scan.limit,
             most: scan.batch_rows.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS),
-            width: None,
-            given: 0,
+            now: Now::default(),
             file,
         })
     }
@@ -255,6 +240,9 @@ impl ParquetFile {
             .with_page_index_policy(PageIndexPolicy::Optional);
         reader.read_page_indexes(&self.source).map_err(failed)?;
         let metadata = Arc::new(reader.finish().map_err(failed)?);
+        if !is_within(&metadata, &self.limits)? {
+            return Ok(());
+        }
         let options = ArrowReaderOptions::new();
         let loaded = ArrowReaderMetadata::try_new(metadata, options).map_err(failed)?;
         self.reader = plain(loaded)?;
@@ -262,78 +250,22 @@ impl ParquetFile {
     }
 }
 
-/// Reads and checks the footer.
-fn footer(source: &Counted, limits: &DecodeLimits) -> Result<ParquetMetaData> {
-    let size = source.len();
-    if size < FOOTER_BYTES + 4 {
-        return Err(broken("it is too short to be one"));
-    }
-    let tail = source.exact(size - FOOTER_BYTES, 8).map_err(failed)?;
-    if tail.ends_with(b"PARE") {
-        return Err(encrypted());
-    }
-    let tail = FooterTail::try_from(&tail[..]).map_err(failed)?;
-    let length = tail.metadata_length();
-    if length as u64 > size - FOOTER_BYTES {
-        return Err(broken("its footer is longer than the file"));
-    }
-    if length > MAX_FOOTER {
-        return Err(Error::new(
-            Kind::TooLarge,
-            format!("the footer of the Parquet file has {length} bytes, more than {MAX_FOOTER}"),
-        )
-        .hint("write it with fewer columns or larger row groups"));
-    }
-    let bytes = source.exact(size - FOOTER_BYTES - length as u64, length);
-    let bytes = bytes.map_err(failed)?;
-    let metadata = ParquetMetaDataReader::decode_metadata(&bytes).map_err(failed)?;
-    check(&metadata, size, limits)?;
-    Ok(metadata)
-}
-
-fn encrypted() -> Error {
-    Error::unsupported("the Parquet file is encrypted")
-        .code("encrypted")
-        .hint("decrypt it first; keys for Parquet cannot be given yet")
-}
-
-/// What the footer says must be possible in a file of this size.
-fn check(metadata: &ParquetMetaData, size: u64, limits: &DecodeLimits) -> Result<()> {
-    let columns = metadata.file_metadata().schema_descr().num_columns();
-    if columns > limits.max_columns {
-        let most = limits.max_columns;
-        return Err(Error::new(
-            Kind::TooLarge,
-            format!("the Parquet file has {columns} columns, more than {most}"),
-        ));
-    }
-    let mut rows: i64 = 0;
-    for group in metadata.row_groups() {
-        if group.num_rows() < 0 || group.num_columns() != columns {
-            return Err(broken("a row group does not fit the schema"));
-        }
-        rows = rows
-            .checked_add(group.num_rows())
-            .ok_or_else(|| broken("it says that it has too many rows"))?;
-        for chunk in group.columns() {
-            // Asked for a range that is negative, the library would panic.
-            let start = chunk
-                .dictionary_page_offset()
-                .unwrap_or(chunk.data_page_offset());
-            let length = chunk.compressed_size();
-            let end = u64::try_from(start)
+/// Whether an index names only places within the columns it is of.
+fn is_within(metadata: &ParquetMetaData, limits: &DecodeLimits) -> Result<bool> {
+    for (group, columns) in metadata.offset_index().into_iter().flatten().enumerate() {
+        let watch = Watch::of(metadata.row_group(group), limits)?;
+        let mut places = columns.iter().flat_map(|column| column.page_locations());
+        let is_within = places.all(|place| {
+            let span = u64::try_from(place.offset)
                 .ok()
-                .zip(u64::try_from(length).ok())
-                .and_then(|(start, length)| start.checked_add(length));
-            if end.is_none_or(|end| end > size) || chunk.num_values() < 0 {
-                return Err(broken("a column lies outside of the file"));
-            }
+                .zip(u64::try_from(place.compressed_page_size).ok());
+            span.is_some_and(|(start, bytes)| watch.holds(start, bytes))
+        });
+        if !is_within {
+            return Ok(false);
         }
     }
-    if rows != metadata.file_metadata().num_rows() {
-        return Err(broken("its row groups do not have the rows that it says"));
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Text in a dictionary is read as text: the dictionary was the writer's way to
@@ -391,158 +323,4 @@ fn short(logical: &str) -> String {
         .find(|c: char| !c.is_ascii_alphanumeric())
         .unwrap_or(logical.len());
     logical[..end].to_uppercase()
-}
-
-/// One conjunct of a filter, with the columns it needs.
-struct Step {
-    test: Arc<Test>,
-    mask: ProjectionMask,
-}
-
-/// The rows of a scan, batch by batch.
-pub struct ParquetRows {
-    file: ParquetFile,
-    schema: SchemaRef,
-    mask: ProjectionMask,
-    order: Vec<usize>,
-    steps: Vec<Step>,
-    groups: VecDeque<(usize, Option<RowSelection>)>,
-    current: Option<ParquetRecordBatchReader>,
-    left: Option<u64>,
-    most: usize,
-    /// Bytes of a row, as seen in the batches so far.
-    width: Option<usize>,
-    given: u64,
-}
-
-impl ParquetRows {
-    /// Schema of every batch.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Bytes read of the file so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.file.bytes_read()
-    }
-
-    /// The next batch; `None` at the end. A call may look at a whole row group.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it ends or fails, which iterators say the other way round"
-    )]
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
-        guarded(|| self.advance())
-    }
-
-    fn advance(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if self.left == Some(0) {
-                return Ok(None);
-            }
-            let Some(reader) = &mut self.current else {
-                let Some((group, pages)) = self.groups.pop_front() else {
-                    return Ok(None);
-                };
-                self.start(group, pages)?;
-                continue;
-            };
-            let Some(batch) = reader.next() else {
-                self.current = None;
-                continue;
-            };
-            let batch = batch.map_err(arrow_failed)?;
-            let rows = batch.num_rows();
-            if rows == 0 {
-                continue;
-            }
-            self.width = Some((batch.get_array_memory_size() / rows).max(1));
-            self.given += rows as u64;
-            self.left = self.left.map(|left| left.saturating_sub(rows as u64));
-            return self.shaped(&batch).map(Some);
-        }
-    }
-
-    fn start(&mut self, group: usize, pages: Option<RowSelection>) -> Result<()> {
-        let is_first = self.given == 0 && self.steps.is_empty() && pages.is_none();
-        let rows = self.batch_rows(group);
-        let total = self.file.reader.metadata().row_group(group).num_rows();
-        if is_first && self.width.is_none() && total > FIRST_ROWS as i64 {
-            // A few rows first; the rest of the group knows how wide they are.
-            let few = [parquet::arrow::arrow_reader::RowSelector::select(
-                FIRST_ROWS,
-            )];
-            let rest = [
-                parquet::arrow::arrow_reader::RowSelector::skip(FIRST_ROWS),
-                parquet::arrow::arrow_reader::RowSelector::select(total as usize - FIRST_ROWS),
-            ];
-            self.groups
-                .push_front((group, Some(RowSelection::from(rest.to_vec()))));
-            return self.build(group, Some(RowSelection::from(few.to_vec())), rows);
-        }
-        self.build(group, pages, rows)
-    }
-
-    fn build(&mut self, group: usize, pages: Option<RowSelection>, rows: usize) -> Result<()> {
-        let source = self.file.source.clone();
-        let metadata = self.file.reader.clone();
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source, metadata)
-            .with_row_groups(vec![group])
-            .with_projection(self.mask.clone())
-            .with_batch_size(rows);
-        if let Some(pages) = pages {
-            builder = builder.with_row_selection(pages);
-        }
-        if !self.steps.is_empty() {
-            builder = builder.with_row_filter(self.filter());
-        }
-        if let Some(left) = self.left {
-            builder = builder.with_limit(usize::try_from(left).unwrap_or(usize::MAX));
-        }
-        self.current = Some(builder.build().map_err(failed)?);
-        Ok(())
-    }
-
-    fn filter(&self) -> RowFilter {
-        let predicate = |step: &Step| -> Box<dyn ArrowPredicate> {
-            let test = Arc::clone(&step.test);
-            Box::new(ArrowPredicateFn::new(step.mask.clone(), move |batch| {
-                Ok(test.eval(&batch)?)
-            }))
-        };
-        RowFilter::new(self.steps.iter().map(predicate).collect())
-    }
-
-    /// Rows of a batch of about the wanted size.
-    fn batch_rows(&self, group: usize) -> usize {
-        let group = self.file.reader.metadata().row_group(group);
-        let rows = usize::try_from(group.num_rows()).unwrap_or(1).max(1);
-        let leaves = group.columns().iter().enumerate();
-        let told: i64 = leaves
-            .filter(|(leaf, _)| self.mask.leaf_included(*leaf))
-            .map(|(_, chunk)| {
-                let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or(0);
-                chunk.uncompressed_size().max(texts).max(0)
-            })
-            .fold(0, i64::saturating_add);
-        let told = usize::try_from(told).unwrap_or(usize::MAX) / rows;
-        let width = told.max(self.width.unwrap_or(1)).max(1);
-        let first = if self.width.is_none() {
-            FIRST_ROWS
-        } else {
-            BATCH_ROWS
-        };
-        (BATCH_BYTES / width).clamp(1, self.most.min(first))
-    }
-
-    /// The columns in the wanted order, under the wanted names.
-    fn shaped(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let columns = self
-            .order
-            .iter()
-            .map(|place| Arc::clone(batch.column(*place)));
-        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect(), &rows)
-            .map_err(broken)
-    }
 }
