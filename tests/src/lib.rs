@@ -11,6 +11,7 @@
 )]
 
 pub mod client;
+pub mod confine;
 pub mod database;
 pub mod generated;
 pub mod guard;
@@ -22,6 +23,7 @@ pub mod wire;
 pub mod xlsx;
 
 pub use client::{Answer, Client};
+pub use confine::Confined;
 pub use database::Database;
 pub use service::{Options, Service, StoreKind};
 

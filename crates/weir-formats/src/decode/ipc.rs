@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, make_array,
+};
 use arrow::buffer::Buffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
@@ -193,7 +195,7 @@ impl IpcDecoder {
             )));
         }
         self.meter
-            .decoded(unpacked as usize, &self.options.limits)?;
+            .decoded(unpacked, &self.options.limits)?;
         let mut framed = Vec::with_capacity(length + 16);
         if !std::mem::take(&mut self.is_marked) {
             framed.extend_from_slice(&MARK);
@@ -274,6 +276,10 @@ impl IpcDecoder {
         let Some(schema) = self.schema.clone() else {
             return Err(malformed("rows come before the schema"));
         };
+        // Rows without a byte of their own are made by the billion otherwise.
+        let cells = batch.columns().iter().map(|column| cells(&column.to_data()));
+        let cells = cells.fold(batch.num_rows() as u64, u64::saturating_add);
+        self.meter.decoded(cells, &self.options.limits)?;
         let rows = batch.num_rows();
         for start in (0..rows).step_by(self.options.batch_rows.max(1)) {
             let part = batch.slice(start, self.options.batch_rows.min(rows - start));
@@ -299,7 +305,7 @@ impl IpcDecoder {
                 "a dictionary of an arrow message unpacks to too many bytes".to_owned(),
             ));
         }
-        self.meter.decoded(bytes as usize, &self.options.limits)?;
+        self.meter.decoded(bytes, &self.options.limits)?;
         let target = field.data_type().clone();
         let column = Arc::clone(column);
         match guarded(move || cast(&column, &target)) {
@@ -342,7 +348,8 @@ fn unpacked_bytes(header: &[u8], body: &[u8]) -> Result<u64> {
         };
         if let Some(length) = packed.first_chunk::<8>() {
             // -1: stored as it is.
-            total += u64::try_from(i64::from_le_bytes(*length)).unwrap_or(packed.len() as u64);
+            let unpacked = u64::try_from(i64::from_le_bytes(*length));
+            total = total.saturating_add(unpacked.unwrap_or(packed.len() as u64));
         }
     }
     Ok(total)
@@ -381,6 +388,33 @@ fn measure(fields: &Fields) -> (usize, usize) {
     (leaves, deepest)
 }
 
+/// Values of an array, those within others included.
+fn cells(data: &ArrayData) -> u64 {
+    let inner = data.child_data().iter().map(cells);
+    inner.fold(data.len() as u64, u64::saturating_add)
+}
+
+/// Bytes of a list whose lists may all be the same one, written out.
+fn viewed_bytes(column: &ArrayRef) -> u64 {
+    let data = column.to_data();
+    let Some(values) = data.child_data().first() else {
+        return 0;
+    };
+    let size = values.get_slice_memory_size().unwrap_or(usize::MAX) as u64;
+    let each = size / (values.len() as u64).max(1) + 1;
+    let sizes: u64 = match column.data_type() {
+        DataType::ListView(_) => {
+            let sizes = column.as_list_view::<i32>().sizes().iter();
+            sizes.map(|size| u64::try_from(*size).unwrap_or(0)).sum()
+        }
+        _ => {
+            let sizes = column.as_list_view::<i64>().sizes().iter();
+            sizes.map(|size| u64::try_from(*size).unwrap_or(0)).fold(0, u64::saturating_add)
+        }
+    };
+    sizes.saturating_mul(each)
+}
+
 /// Bytes of a column once every dictionary value is written out.
 fn plain_bytes(column: &ArrayRef) -> u64 {
     let rows = column.len() as u64;
@@ -402,6 +436,7 @@ fn plain_bytes(column: &ArrayRef) -> u64 {
                 .get(1)
                 .map_or(0, |values| largest(&make_array(values.clone())))
         }
+        DataType::ListView(_) | DataType::LargeListView(_) => viewed_bytes(column),
         _ => column.get_array_memory_size() as u64,
     }
 }

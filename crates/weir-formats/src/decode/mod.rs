@@ -20,6 +20,7 @@ use arrow::record_batch::RecordBatch;
 use weir_core::{Error, Result};
 
 use crate::Format;
+pub use plan::Meter;
 pub(crate) use plan::too_many_columns;
 
 /// Rows from bytes that are pushed in as they come. Pushing is work for the

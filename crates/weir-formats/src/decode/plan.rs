@@ -154,17 +154,19 @@ fn place_of(fields: &[FieldRef], name: &str, what: &str) -> Result<usize> {
     Err(Error::invalid(format!("/{what}"), message).code("unknown_column"))
 }
 
-/// Holds what came out against what came in.
+/// Holds what came out against what came in: the one place where what a decoder
+/// makes is counted.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
-    pub(super) encoded: u64,
+pub struct Meter {
+    /// Bytes that came in.
+    pub encoded: u64,
     decoded: u64,
 }
 
 impl Meter {
     /// `bytes` more came out.
-    pub(super) fn decoded(&mut self, bytes: usize, limits: &DecodeLimits) -> Result<()> {
-        self.decoded += bytes as u64;
+    pub fn decoded(&mut self, bytes: u64, limits: &DecodeLimits) -> Result<()> {
+        self.decoded = self.decoded.saturating_add(bytes);
         let refuse = |text: String| Err(Error::new(Kind::TooLarge, text).code("decoded_too_large"));
         if limits
             .max_decoded_bytes

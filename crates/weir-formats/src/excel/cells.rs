@@ -45,6 +45,14 @@ impl Cell {
         })
     }
 
+    /// Bytes that it holds beside itself.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Cell::Text(text) => text.capacity(),
+            _ => 0,
+        }
+    }
+
     /// As text, numbers without a needless point.
     pub(super) fn text(&self) -> String {
         match self {

@@ -3,6 +3,8 @@
 
 mod archive;
 mod cells;
+mod container;
+mod markup;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -20,6 +22,9 @@ use cells::{Cell, Column};
 
 /// Cells of a sheet at most, empty ones between others included.
 pub const MAX_CELLS: u64 = 10_000_000;
+
+/// Bytes that the cells of a sheet hold at most before they become columns.
+const MAX_HELD: u64 = 96 << 20;
 
 /// Bytes of a workbook at most.
 const MAX_FILE: u64 = 256 << 20;
@@ -85,7 +90,7 @@ fn broken(what: impl std::fmt::Display) -> Error {
 fn too_large() -> Error {
     Error::new(
         Kind::TooLarge,
-        format!("the sheet has more than {MAX_CELLS} cells"),
+        format!("the sheet has more than {MAX_CELLS} cells, or more than 96 MiB in them"),
     )
     .hint("save it as CSV or Parquet, which are read as a stream")
 }
@@ -108,10 +113,15 @@ pub fn read<R: Read + Seek>(
     file.read_exact(&mut head).map_err(broken)?;
     file.seek(SeekFrom::Start(0)).map_err(broken)?;
     let is_archive = head.starts_with(b"PK");
-    if is_archive {
-        archive::check(&mut file, size, limits)?;
-    }
-    let work = || cells_of(file, is_archive, options, limits);
+    let work = || {
+        let kind = if is_archive {
+            archive::check(&mut file, size, limits)?
+        } else {
+            container::check(&mut file, size)?;
+            Kinds::Xls
+        };
+        cells_of(file, kind, options, limits)
+    };
     let cells = weir_core::task::guarded(work)
         .unwrap_or_else(|_| Err(broken("the decoder gave up on it")))?;
     sheet(cells, options, limits)
@@ -121,68 +131,71 @@ pub fn read<R: Read + Seek>(
 type Cells = Vec<(u32, u32, Cell)>;
 
 fn cells_of<R: Read + Seek>(
-    mut file: R,
-    is_archive: bool,
+    file: R,
+    kind: Kinds,
     options: &Options,
     limits: &DecodeLimits,
 ) -> Result<Cells> {
-    if !is_archive {
-        let mut book: Xls<R> = Xls::new(file).map_err(broken)?;
-        return dense(&mut book, options);
-    }
-    // The three kinds of archive differ in what is in them.
-    let kind = archive_kind(&mut file)?;
     match kind {
         Kinds::Xlsx => {
             let mut book: Xlsx<R> = Xlsx::new(file).map_err(broken)?;
             let name = wanted(&book.sheet_names(), options)?;
             let mut reader = book.worksheet_cells_reader(&name).map_err(broken)?;
-            let mut cells = Vec::new();
-            while let Some(cell) = reader.next_cell().map_err(broken)? {
-                let (row, column) = cell.get_position();
-                if column as usize >= limits.max_columns {
-                    return Err(too_many_columns(limits));
-                }
-                cells.extend(
-                    Cell::of(match cell.get_value() {
-                        DataRef::SharedString(text) => Data::String((*text).to_owned()),
-                        other => Data::from(other.clone()),
-                    })
-                    .map(|cell| (row, column, cell)),
-                );
-                if cells.len() as u64 > MAX_CELLS {
-                    return Err(too_large());
-                }
-            }
-            Ok(cells)
+            streamed(limits, || {
+                let next = reader.next_cell().map_err(broken)?;
+                Ok(next.map(|cell| (cell.get_position(), owned(cell.get_value()))))
+            })
         }
-        Kinds::Xlsb => dense(&mut Xlsb::new(file).map_err(broken)?, options),
+        Kinds::Xlsb => {
+            let mut book: Xlsb<R> = Xlsb::new(file).map_err(broken)?;
+            let name = wanted(&book.sheet_names(), options)?;
+            let mut reader = book.worksheet_cells_reader(&name).map_err(broken)?;
+            streamed(limits, || {
+                let next = reader.next_cell().map_err(broken)?;
+                Ok(next.map(|cell| (cell.get_position(), owned(cell.get_value()))))
+            })
+        }
         Kinds::Ods => dense(&mut Ods::new(file).map_err(broken)?, options),
+        Kinds::Xls => dense(&mut Xls::new(file).map_err(broken)?, options),
     }
 }
 
+fn owned(value: &DataRef<'_>) -> Data {
+    match value {
+        DataRef::SharedString(text) => Data::String((*text).to_owned()),
+        other => Data::from(other.clone()),
+    }
+}
+
+/// Cells one after the other, as long as they do not hold too much.
+fn streamed(
+    limits: &DecodeLimits,
+    mut next: impl FnMut() -> Result<Option<((u32, u32), Data)>>,
+) -> Result<Cells> {
+    let mut cells = Vec::new();
+    let mut held = 0;
+    while let Some(((row, column), value)) = next()? {
+        if column as usize >= limits.max_columns {
+            return Err(too_many_columns(limits));
+        }
+        let Some(cell) = Cell::of(value) else {
+            continue;
+        };
+        held += std::mem::size_of::<(u32, u32, Cell)>() as u64 + cell.text_bytes() as u64;
+        cells.push((row, column, cell));
+        if cells.len() as u64 > MAX_CELLS || held > MAX_HELD {
+            return Err(too_large());
+        }
+    }
+    Ok(cells)
+}
+
+/// What a workbook is: the archives differ in what is in them.
 enum Kinds {
     Xlsx,
     Xlsb,
     Ods,
-}
-
-/// Names of entries stand in the archive as they are.
-fn archive_kind<R: Read + Seek>(file: &mut R) -> Result<Kinds> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::End(-65_536))
-        .or_else(|_| file.seek(SeekFrom::Start(0)))
-        .map_err(broken)?;
-    file.read_to_end(&mut bytes).map_err(broken)?;
-    file.seek(SeekFrom::Start(0)).map_err(broken)?;
-    let has = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
-    if has(b"workbook.bin") {
-        return Ok(Kinds::Xlsb);
-    }
-    if has(b"content.xml") {
-        return Ok(Kinds::Ods);
-    }
-    Ok(Kinds::Xlsx)
+    Xls,
 }
 
 fn dense<R: Read + Seek, B: Reader<R>>(book: &mut B, options: &Options) -> Result<Cells>

@@ -27,7 +27,7 @@ const MAX_NESTED_VALUES: u64 = 8 << 20;
 
 /// What pages that a batch has used up may have held before it is too large:
 /// bytes, and values where rows do not bound them.
-const BATCH_BYTES: u64 = 64 << 20;
+const BATCH_BYTES: u64 = 32 << 20;
 const BATCH_VALUES: u64 = 2 << 20;
 
 /// A byte of deflate becomes at most this many.

@@ -30,7 +30,7 @@ pub(super) const BATCH_ROWS: usize = 16_384;
 const FIRST_ROWS: usize = 1_024;
 
 /// Bytes of a batch if every value were as long as the longest may be.
-const WIDEST_BYTES: u64 = 64 << 20;
+const WIDEST_BYTES: u64 = 32 << 20;
 
 /// Bytes of memory for the levels and the place of a value in a list.
 const NESTED_BYTES: u64 = 16;

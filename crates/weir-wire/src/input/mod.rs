@@ -16,9 +16,11 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use weir_core::memory::Hold;
+use weir_core::task::guarded;
 use weir_core::{Context, Error, Kind, Result, SourceFault, memory_of};
 use weir_formats::Format;
-use weir_formats::decode::{DecodeOptions, decoder};
+use weir_formats::decode::{DecodeOptions, Meter, decoder};
+use weir_formats::parquet::read::ReadAt;
 
 use crate::Rows;
 use spool::Spooled;
@@ -175,8 +177,11 @@ impl Reading {
         while let Some(frame) = self.frame().await? {
             // Small pieces, so that what they unpack to is handed over in time.
             for piece in frame.chunks(unpack::PIECE) {
-                let mut take = |bytes: &[u8]| decoder.push(bytes, &mut out);
-                self.unpacker.push(piece, &mut take)?;
+                let work = || {
+                    let mut take = |bytes: &[u8]| decoder.push(bytes, &mut out);
+                    self.unpacker.push(piece, &mut take)
+                };
+                guarded(work).unwrap_or_else(|_| Err(gave_up()))?;
                 inside.set(decoder.held()).await?;
                 if !out.is_empty() {
                     self.hand_over(decoder.schema(), &mut out).await?;
@@ -184,7 +189,7 @@ impl Reading {
             }
         }
         self.unpacker.finish()?;
-        decoder.finish(&mut out)?;
+        guarded(|| decoder.finish(&mut out)).unwrap_or_else(|_| Err(gave_up()))?;
         self.hand_over(decoder.schema(), &mut out).await
     }
 
@@ -229,20 +234,32 @@ impl Reading {
         let mut file = self.intake.spool.file()?;
         while let Some(frame) = self.frame().await? {
             for piece in frame.chunks(unpack::PIECE) {
-                let mut take = |bytes: &[u8]| file.write(bytes);
-                self.unpacker.push(piece, &mut take)?;
+                let work = || {
+                    let mut take = |bytes: &[u8]| file.write(bytes);
+                    self.unpacker.push(piece, &mut take)
+                };
+                guarded(work).unwrap_or_else(|_| Err(gave_up()))?;
             }
         }
         self.unpacker.finish()?;
+        let mut meter = Meter::default();
+        meter.encoded = file.size();
         let mut rows = parquet_rows(file, &options)?;
         self.send(Item::Schema(rows.schema().clone())).await?;
         while let Some(batch) = rows.next()? {
+            meter.decoded(weir_formats::bytes_of(&batch) as u64, &options.limits)?;
             self.give(batch).await?;
             // A whole file of batches must not hold the thread.
             tokio::task::yield_now().await;
         }
         Ok(())
     }
+}
+
+/// A panic of a decoder is the body's fault.
+fn gave_up() -> Error {
+    Error::source(SourceFault::Data, "the decoder gave up on the body")
+        .hint("it may be damaged; read it with another tool to compare")
 }
 
 fn parquet_rows(

@@ -10,6 +10,7 @@ mod cuts;
 mod errors;
 mod formats;
 mod golden;
+mod hostile;
 mod idempotency;
 mod keys;
 mod limits;

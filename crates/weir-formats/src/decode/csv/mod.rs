@@ -243,7 +243,7 @@ impl CsvDecoder {
         let made = plan.build(&table.reader, &batch);
         let made = made.map_err(|(row, error)| self.located(error, row, place(row)))?;
         self.meter
-            .decoded(made.get_array_memory_size(), &self.options.limits)?;
+            .decoded(made.get_array_memory_size() as u64, &self.options.limits)?;
         out.push(made);
         self.rows += rows as u64;
         if let Some(table) = &mut self.table {

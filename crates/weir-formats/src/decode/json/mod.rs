@@ -308,7 +308,7 @@ impl JsonDecoder {
         let made = plan.build(&JsonCells, &batch);
         let made = made.map_err(|(row, error)| self.located(error, row, spans[row].start()))?;
         self.meter
-            .decoded(made.get_array_memory_size(), &self.options.limits)?;
+            .decoded(made.get_array_memory_size() as u64, &self.options.limits)?;
         out.push(made);
         self.framer.drop_rows(rows);
         self.rows += rows as u64;

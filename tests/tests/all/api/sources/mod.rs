@@ -4,7 +4,7 @@ mod change;
 mod count;
 mod doctor;
 mod failures;
-mod files;
+pub mod files;
 pub mod hang_up;
 mod list;
 mod load;
