@@ -194,8 +194,7 @@ impl IpcDecoder {
                 "an arrow message unpacks to {unpacked} bytes, at most {MAX_BODY} are taken"
             )));
         }
-        self.meter
-            .decoded(unpacked, &self.options.limits)?;
+        self.meter.decoded(unpacked, &self.options.limits)?;
         let mut framed = Vec::with_capacity(length + 16);
         if !std::mem::take(&mut self.is_marked) {
             framed.extend_from_slice(&MARK);
@@ -277,7 +276,10 @@ impl IpcDecoder {
             return Err(malformed("rows come before the schema"));
         };
         // Rows without a byte of their own are made by the billion otherwise.
-        let cells = batch.columns().iter().map(|column| cells(&column.to_data()));
+        let cells = batch
+            .columns()
+            .iter()
+            .map(|column| cells(&column.to_data()));
         let cells = cells.fold(batch.num_rows() as u64, u64::saturating_add);
         self.meter.decoded(cells, &self.options.limits)?;
         let rows = batch.num_rows();
@@ -409,7 +411,9 @@ fn viewed_bytes(column: &ArrayRef) -> u64 {
         }
         _ => {
             let sizes = column.as_list_view::<i64>().sizes().iter();
-            sizes.map(|size| u64::try_from(*size).unwrap_or(0)).fold(0, u64::saturating_add)
+            sizes
+                .map(|size| u64::try_from(*size).unwrap_or(0))
+                .fold(0, u64::saturating_add)
         }
     };
     sizes.saturating_mul(each)

@@ -126,6 +126,20 @@ impl Default for DecodeOptions {
     }
 }
 
+/// Text that has grown to this is a row of unusual size.
+const LARGE_TEXT: usize = 16 << 20;
+
+/// Room in `text` for `more`: the one place where the text that a decoder holds
+/// grows. A large row gets room for the largest at once, since growing by
+/// doubling would leave as much again behind.
+fn room(text: &mut Vec<u8>, more: usize, limits: &DecodeLimits) {
+    let is_short = text.capacity() - text.len() < more;
+    if is_short && text.len() >= LARGE_TEXT {
+        let most = limits.max_cell_bytes.saturating_add(LARGE_TEXT / 4);
+        text.reserve_exact(most.saturating_sub(text.len()).max(more));
+    }
+}
+
 /// A decoder of `format`: CSV, JSON, NDJSON, and Arrow as stream or file.
 /// Parquet needs its footer first and is read from a file instead.
 pub fn decoder(format: Format, mut options: DecodeOptions) -> Result<Box<dyn Decoder>> {

@@ -113,7 +113,11 @@ pub(super) fn check<R: Read + Seek>(
     for entry in &entries {
         let left = most - unpacked;
         let is_strings = entry.name.to_ascii_lowercase().contains("sharedstrings");
-        let left = if is_strings { left.min(MAX_STRINGS) } else { left };
+        let left = if is_strings {
+            left.min(MAX_STRINGS)
+        } else {
+            left
+        };
         unpacked += looked_at(file, entry, left)?;
     }
     file.seek(SeekFrom::Start(0)).map_err(io_failed)?;

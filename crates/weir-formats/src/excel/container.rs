@@ -38,8 +38,10 @@ pub(super) fn check<R: Read + Seek>(file: &mut R, size: u64) -> Result<()> {
         return Err(Error::new(Kind::TooLarge, what).hint("save it as xlsx or CSV"));
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|_| broken("it cannot be read"))?;
-    file.seek(SeekFrom::Start(0)).map_err(|_| broken("it cannot be read"))?;
+    file.read_to_end(&mut bytes)
+        .map_err(|_| broken("it cannot be read"))?;
+    file.seek(SeekFrom::Start(0))
+        .map_err(|_| broken("it cannot be read"))?;
     let container = Container::of(&bytes)?;
     for name in ["Workbook", "Book"] {
         if let Some(stream) = container.stream(name)? {
@@ -165,7 +167,13 @@ fn sector(sectors: &[u8], size: usize, place: u32) -> Option<&[u8]> {
     sectors.get(start..sectors.len().min(start + size))
 }
 
-fn chain(sectors: &[u8], size: usize, table: &[u32], mut at: u32, length: usize) -> Result<Vec<u8>> {
+fn chain(
+    sectors: &[u8],
+    size: usize,
+    table: &[u32],
+    mut at: u32,
+    length: usize,
+) -> Result<Vec<u8>> {
     let most = sectors.len() / size + 1;
     let mut out = Vec::new();
     let mut steps = 0;
@@ -244,7 +252,11 @@ fn sheet(stream: &[u8], at: usize, strings: &[u64], held: &mut Held) -> Result<(
                 let (Some(row), Some(column)) = (u16_at(data, 0), u16_at(data, 2)) else {
                     return Err(broken("a cell of it is cut short"));
                 };
-                let more = if kind == MANY_NUMBERS { data.len() / 6 } else { 1 };
+                let more = if kind == MANY_NUMBERS {
+                    data.len() / 6
+                } else {
+                    1
+                };
                 let right = column.saturating_add(u16::try_from(more).unwrap_or(u16::MAX));
                 first = (first.0.min(row), first.1.min(column));
                 last = (last.0.max(row), last.1.max(right));
@@ -272,7 +284,12 @@ fn sheet(stream: &[u8], at: usize, strings: &[u64], held: &mut Held) -> Result<(
 /// The library makes room for all the cells that a sheet says it has.
 fn dimensions(data: &[u8]) -> Result<()> {
     let (rows, columns) = if data.len() < 14 {
-        let span = |at| Some((u64::from(u16_at(data, at)?), u64::from(u16_at(data, at + 2)?)));
+        let span = |at| {
+            Some((
+                u64::from(u16_at(data, at)?),
+                u64::from(u16_at(data, at + 2)?),
+            ))
+        };
         (span(0), span(4))
     } else {
         let rows = u32_at(data, 0).zip(u32_at(data, 4));
@@ -282,7 +299,9 @@ fn dimensions(data: &[u8]) -> Result<()> {
         (rows.map(wide), columns.map(narrow))
     };
     let count = |(from, to): (u64, u64)| to.saturating_sub(from) + 1;
-    let cells = rows.map_or(0, count).saturating_mul(columns.map_or(0, count));
+    let cells = rows
+        .map_or(0, count)
+        .saturating_mul(columns.map_or(0, count));
     if cells > MAX_CELLS {
         return Err(too_large());
     }

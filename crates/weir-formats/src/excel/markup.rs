@@ -238,22 +238,36 @@ impl Table {
 
     fn bytes(&self) -> u64 {
         let table = self.rows.saturating_mul(self.width);
-        [(table, TABLE_CELL), (self.cells, WRITTEN_CELL), (self.text, TEXT)]
-            .iter()
-            .fold(self.before, |sum, (count, each)| {
-                sum.saturating_add(count.saturating_mul(*each))
-            })
+        [
+            (table, TABLE_CELL),
+            (self.cells, WRITTEN_CELL),
+            (self.text, TEXT),
+        ]
+        .iter()
+        .fold(self.before, |sum, (count, each)| {
+            sum.saturating_add(count.saturating_mul(*each))
+        })
     }
 }
 
 /// The number that an attribute holds.
 fn number(element: &[u8], name: &[u8]) -> Option<u64> {
-    let at = element.windows(name.len()).position(|window| window == name)?;
+    let at = element
+        .windows(name.len())
+        .position(|window| window == name)?;
     let rest = &element[at + name.len()..];
-    let rest = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-    let digits = rest.get(1..)?.iter().take_while(|byte| byte.is_ascii_digit());
+    let rest = rest
+        .trim_ascii_start()
+        .strip_prefix(b"=")?
+        .trim_ascii_start();
+    let digits = rest
+        .get(1..)?
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
     let value = digits.fold(0_u64, |value, digit| {
-        value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        value
+            .saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
     });
     Some(value)
 }
@@ -292,12 +306,17 @@ impl Records {
 /// The length behind a record's type, once it is whole.
 fn record_length(head: &[u8]) -> Option<u64> {
     let (kind, rest) = head.split_first()?;
-    let rest = if kind & 0x80 == 0 { rest } else { rest.get(1..)? };
+    let rest = if kind & 0x80 == 0 {
+        rest
+    } else {
+        rest.get(1..)?
+    };
     let last = rest.last()?;
     if last & 0x80 != 0 && rest.len() < 4 {
         return None;
     }
     let parts = rest.iter().enumerate();
-    Some(parts.fold(0, |sum, (at, byte)| sum | u64::from(byte & 0x7f) << (7 * at)))
+    Some(parts.fold(0, |sum, (at, byte)| {
+        sum | u64::from(byte & 0x7f) << (7 * at)
+    }))
 }
-

@@ -64,7 +64,9 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<()> {
         let length = u64::try_from(column.type_length()).unwrap_or(0);
         let is_fixed = column.physical_type() == Physical::FIXED_LEN_BYTE_ARRAY;
         if is_fixed && length > MAX_PAGE {
-            return Err(too_large("values of a fixed length larger than 64 MiB".to_owned()));
+            return Err(too_large(
+                "values of a fixed length larger than 64 MiB".to_owned(),
+            ));
         }
     }
     let mut rows: i64 = 0;
@@ -102,7 +104,6 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<()> {
     }
     Ok(())
 }
-
 
 fn too_large(what: String) -> Error {
     Error::new(Kind::TooLarge, format!("the Parquet file has {what}"))

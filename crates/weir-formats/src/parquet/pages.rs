@@ -164,7 +164,12 @@ impl Watch {
     }
 
     /// A page begins at `at`; `size` are its bytes where an index says so.
-    pub(super) fn header(&mut self, source: &Counted, at: u64, size: Option<u64>) -> io::Result<()> {
+    pub(super) fn header(
+        &mut self,
+        source: &Counted,
+        at: u64,
+        size: Option<u64>,
+    ) -> io::Result<()> {
         let checked = self.checked(source, at, size);
         self.told(checked)
     }
@@ -197,7 +202,9 @@ impl Watch {
         let header = header_at(source, at, room)?;
         let (packed, unpacked) = sizes(&header, room - header.length as u64)?;
         if packed > MAX_PAGE || unpacked > MAX_PAGE {
-            return Err(too_large("a page of the Parquet file is larger than 64 MiB"));
+            return Err(too_large(
+                "a page of the Parquet file is larger than 64 MiB",
+            ));
         }
         let is_packed = chunk.codec != Compression::UNCOMPRESSED && header.is_packed;
         if is_packed && unpacked > RATIO_ABOVE && unpacked > packed.saturating_mul(self.ratio) {
@@ -261,7 +268,9 @@ impl Watch {
             (chunk.open, chunk.values) = (page.bytes, page.values);
         }
         if self.open > MAX_OPEN {
-            return Err(too_large("the pages of the columns together have more than 256 MiB"));
+            return Err(too_large(
+                "the pages of the columns together have more than 256 MiB",
+            ));
         }
         if self.used > BATCH_BYTES || self.values > BATCH_VALUES {
             self.is_crowded = true;
@@ -345,7 +354,9 @@ fn counted(source: &Counted, codec: Compression, page: &Pending) -> Result<()> {
             });
             if is_frame {
                 let what = "a page is packed in LZ4 frames, which are read up to 256 KiB only";
-                return Err(Error::unsupported(what).hint("write the file with LZ4_RAW, snappy or zstd"));
+                return Err(
+                    Error::unsupported(what).hint("write the file with LZ4_RAW, snappy or zstd")
+                );
             }
             return Ok(());
         }

@@ -143,9 +143,13 @@ impl ParquetRows {
         };
         let group = self.file.reader.metadata().row_group(part.group);
         let of_group = u64::try_from(group.num_rows()).unwrap_or(0);
-        let told = part.pages.map_or(of_group, |pages| pages.row_count() as u64);
+        let told = part
+            .pages
+            .map_or(of_group, |pages| pages.row_count() as u64);
         if self.steps.is_empty() && self.left.is_none() && part.given != told {
-            return Err(broken("a row group does not have the rows that the footer says"));
+            return Err(broken(
+                "a row group does not have the rows that the footer says",
+            ));
         }
         self.now.bearable = self.now.bearable.map(|rows| rows.saturating_mul(2));
         Ok(())
@@ -258,7 +262,9 @@ impl ParquetRows {
         let wanted = (BATCH_BYTES / width).clamp(1, self.most.min(first));
         let widest = self.widest(group)?;
         let most = WIDEST_BYTES.checked_div(widest).unwrap_or(u64::MAX);
-        Ok(wanted.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1))
+        Ok(wanted
+            .min(usize::try_from(most).unwrap_or(usize::MAX))
+            .max(1))
     }
 
     /// Bytes of a row of which every value is the longest.

@@ -316,7 +316,14 @@ mod tests {
         ];
         let read = page_header(&header).unwrap();
         assert_eq!(
-            (read.kind, read.unpacked, read.packed, read.values, read.encoding, read.length),
+            (
+                read.kind,
+                read.unpacked,
+                read.packed,
+                read.values,
+                read.encoding,
+                read.length
+            ),
             (PageKind::Data, 100, 50, 7, 8, header.len())
         );
         for cut in 0..header.len() {
@@ -326,7 +333,10 @@ mod tests {
 
     #[test]
     fn lists_longer_than_the_bytes_and_deep_structs_are_refused() {
-        assert_eq!(outline(&[0x29, 0xfc, 0xff, 0xff, 0xff, 0x0f]), Err(Unread::Short));
+        assert_eq!(
+            outline(&[0x29, 0xfc, 0xff, 0xff, 0xff, 0x0f]),
+            Err(Unread::Short)
+        );
         assert_eq!(outline(&[0x5c; 1_000]), Err(Unread::Bad));
         assert_eq!(outline(&[0x00]), Ok(Outline::default()));
     }

@@ -97,7 +97,9 @@ fn of_differences(page: &Page, chunk: &ColumnChunkMetaData) -> Result<u64> {
         most = most.max(differences(&data[end..]).ok_or_else(cannot)?.0);
     }
     if most > values {
-        return Err(broken("a page of lengths and differences has too many values"));
+        return Err(broken(
+            "a page of lengths and differences has too many values",
+        ));
     }
     // Of differences, any value may repeat all of the one before.
     Ok(match page.encoding() {
@@ -128,7 +130,10 @@ fn values_of<'a>(page: &'a Page, chunk: &ColumnChunkMetaData) -> Option<&'a [u8]
             ..
         } => {
             let mut rest = &buf[..];
-            for (most, encoding) in most.into_iter().zip([rep_level_encoding, def_level_encoding]) {
+            for (most, encoding) in most
+                .into_iter()
+                .zip([rep_level_encoding, def_level_encoding])
+            {
                 if most == 0 {
                     continue;
                 }

@@ -278,6 +278,7 @@ impl Decoder for CsvDecoder {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<RecordBatch>) -> Result<()> {
         self.meter.encoded += bytes.len() as u64;
         for piece in bytes.chunks(STEP) {
+            super::room(&mut self.text, piece.len(), &self.options.limits);
             self.charset.push(piece, false, &mut self.text)?;
             self.advance(false, out)?;
         }

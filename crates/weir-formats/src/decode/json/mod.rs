@@ -371,6 +371,7 @@ impl Decoder for JsonDecoder {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<RecordBatch>) -> Result<()> {
         self.meter.encoded += bytes.len() as u64;
         for piece in bytes.chunks(STEP) {
+            super::room(&mut self.text, piece.len(), &self.options.limits);
             self.text.extend_from_slice(piece);
             self.advance(false, out)?;
         }

@@ -32,7 +32,9 @@ fn written(column: ArrayRef) -> Vec<u8> {
 
 fn packed(values: &[i64]) -> Vec<u8> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5).unwrap();
-    let options = options.try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+    let options = options
+        .try_with_compression(Some(CompressionType::ZSTD))
+        .unwrap();
     stream(&batch(Arc::new(Int64Array::from(values.to_vec()))), options)
 }
 
@@ -56,7 +58,12 @@ fn message(length: u32, rest: &[u8]) -> Vec<u8> {
     out
 }
 
-fn case(name: &'static str, bytes: Vec<u8>, body: (u16, &'static str), file: (u16, &'static str)) -> Case {
+fn case(
+    name: &'static str,
+    bytes: Vec<u8>,
+    body: (u16, &'static str),
+    file: (u16, &'static str),
+) -> Case {
     Case::new(name, bytes)
         .body(MEDIA, body.0, body.1)
         .file("a.arrows", file.0, file.1)
@@ -103,26 +110,76 @@ pub fn cases() -> Vec<Case> {
     cut.truncate(cut.len() / 2);
     vec![
         broken("arrow: 1.2 GiB in 4 bytes", vec![0x00, 0x1b, 0x00, 0x48]),
-        large("arrow: a description of 1.2 GiB", message(0x4800_1b00, &[0; 8]), "too_large"),
-        large("arrow: a description of 4 GiB", message(u32::MAX, &[0; 8]), "too_large"),
-        broken("arrow: a description of noise", message(4_096, &[0xa5; 4_096])),
-        large("arrow: 8 EiB of data", patched(numbers(), 800_064, i64::MAX), "too_large"),
+        large(
+            "arrow: a description of 1.2 GiB",
+            message(0x4800_1b00, &[0; 8]),
+            "too_large",
+        ),
+        large(
+            "arrow: a description of 4 GiB",
+            message(u32::MAX, &[0; 8]),
+            "too_large",
+        ),
+        broken(
+            "arrow: a description of noise",
+            message(4_096, &[0xa5; 4_096]),
+        ),
+        large(
+            "arrow: 8 EiB of data",
+            patched(numbers(), 800_064, i64::MAX),
+            "too_large",
+        ),
         broken("arrow: less than no data", patched(numbers(), 800_064, -8)),
-        broken("arrow: a buffer beyond its message", patched(numbers(), 800_024, 1 << 50)),
-        broken("arrow: 2^60 rows of a few numbers", patched(numbers(), ROWS as i64, 1 << 60)),
-        large("arrow: 2^40 rows of nothing", patched(nulls, ROWS as i64, 1 << 40), "decoded_too_large"),
-        large("arrow: a packed buffer of 1 TiB", patched(packed(&values), 8_024, 1 << 40), "too_large"),
-        large("arrow: a packed buffer of 400 MiB", patched(packed(&values), 8_024, 400 << 20), "decoded_too_large"),
-        large("arrow: packed buffers of 8 EiB together", patched(packed(&values), 8_024, i64::MAX), "too_large"),
-        large("arrow: a million rows of one 1 MiB text", written(Arc::new(dictionary)), "too_large"),
-        broken("arrow: lists 150 levels deep", schema(vec![Field::new("a", nested(150), true)])),
-        case("arrow: 20,000 columns", schema(wide.collect()), (422, "too_many_columns"), (422, "too_many_columns")),
+        broken(
+            "arrow: a buffer beyond its message",
+            patched(numbers(), 800_024, 1 << 50),
+        ),
+        broken(
+            "arrow: 2^60 rows of a few numbers",
+            patched(numbers(), ROWS as i64, 1 << 60),
+        ),
+        large(
+            "arrow: 2^40 rows of nothing",
+            patched(nulls, ROWS as i64, 1 << 40),
+            "decoded_too_large",
+        ),
+        large(
+            "arrow: a packed buffer of 1 TiB",
+            patched(packed(&values), 8_024, 1 << 40),
+            "too_large",
+        ),
+        large(
+            "arrow: a packed buffer of 400 MiB",
+            patched(packed(&values), 8_024, 400 << 20),
+            "decoded_too_large",
+        ),
+        large(
+            "arrow: packed buffers of 8 EiB together",
+            patched(packed(&values), 8_024, i64::MAX),
+            "too_large",
+        ),
+        large(
+            "arrow: a million rows of one 1 MiB text",
+            written(Arc::new(dictionary)),
+            "too_large",
+        ),
+        broken(
+            "arrow: lists 150 levels deep",
+            schema(vec![Field::new("a", nested(150), true)]),
+        ),
+        case(
+            "arrow: 20,000 columns",
+            schema(wide.collect()),
+            (422, "too_many_columns"),
+            (422, "too_many_columns"),
+        ),
         broken("arrow: a stream that breaks off", cut),
         case(
             "arrow: a file without its footer",
             file[..file.len() - 10].to_vec(),
             (200, CUT),
             (200, CUT),
-        ),
+        )
+        .preview(424, "data"),
     ]
 }

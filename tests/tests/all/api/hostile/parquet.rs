@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use super::{CUT, Case, gzipped};
 use super::thrift::{Struct, varint};
+use super::{CUT, Case, gzipped};
 
 const MEDIA: &str = "application/vnd.apache.parquet";
 
@@ -104,7 +104,11 @@ impl File {
             .long(6, size)
             .long(7, size)
             .long(9, first_data);
-        let meta = if self.has_dictionary { meta.long(11, 4) } else { meta };
+        let meta = if self.has_dictionary {
+            meta.long(11, 4)
+        } else {
+            meta
+        };
         let chunk = Struct::default().long(2, 0).inner(3, meta);
         let group = Struct::default()
             .structs(1, vec![chunk])
@@ -112,7 +116,11 @@ impl File {
             .long(3, self.rows);
         let repetition = if self.is_list { 2 } else { 0 };
         let column = Struct::default().int(1, self.kind);
-        let column = if self.length > 0 { column.int(2, self.length) } else { column };
+        let column = if self.length > 0 {
+            column.int(2, self.length)
+        } else {
+            column
+        };
         let column = column.int(3, repetition).text(4, "a");
         let footer = Struct::default()
             .int(1, 1)
@@ -155,7 +163,12 @@ fn brotli_of(bytes: usize) -> Vec<u8> {
     packer.into_inner()
 }
 
-fn case(name: &'static str, bytes: Vec<u8>, body: (u16, &'static str), file: (u16, &'static str)) -> Case {
+fn case(
+    name: &'static str,
+    bytes: Vec<u8>,
+    body: (u16, &'static str),
+    file: (u16, &'static str),
+) -> Case {
     Case::new(name, bytes)
         .body(MEDIA, body.0, body.1)
         .file("a.parquet", file.0, file.1)
@@ -171,12 +184,15 @@ fn large(name: &'static str, bytes: Vec<u8>, code: &'static str) -> Case {
 }
 
 fn plain(values: &[i32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 /// Rows come before it shows.
 fn cut(name: &'static str, bytes: Vec<u8>) -> Case {
-    case(name, bytes, (200, CUT), (200, CUT))
+    case(name, bytes, (200, CUT), (200, CUT)).preview(424, "data")
 }
 
 /// Texts behind their lengths.
@@ -207,18 +223,20 @@ fn footers() -> Vec<Case> {
         .chain((0..200_000).map(|_| group(1)))
         .chain([leaf("a")])
         .collect();
-    let chunk = || Struct::default().long(2, 0).inner(
-        3,
-        Struct::default()
-            .int(1, INT32)
-            .list(2, 5, 0, &[])
-            .list(3, 8, 1, b"\x01a")
-            .int(4, 0)
-            .long(5, 0)
-            .long(6, 0)
-            .long(7, 0)
-            .long(9, 4),
-    );
+    let chunk = || {
+        Struct::default().long(2, 0).inner(
+            3,
+            Struct::default()
+                .int(1, INT32)
+                .list(2, 5, 0, &[])
+                .list(3, 8, 1, b"\x01a")
+                .int(4, 0)
+                .long(5, 0)
+                .long(6, 0)
+                .long(7, 0)
+                .long(9, 4),
+        )
+    };
     let groups = |count: usize| {
         let group = || {
             Struct::default()
@@ -228,7 +246,11 @@ fn footers() -> Vec<Case> {
         };
         empty(vec![root(1), leaf("a")]).structs(4, (0..count).map(|_| group()).collect())
     };
-    let huge_list = |id| Struct::default().int(1, 1).list(id, 12, 0x7fff_ffff, &[0; 64]);
+    let huge_list = |id| {
+        Struct::default()
+            .int(1, 1)
+            .list(id, 12, 0x7fff_ffff, &[0; 64])
+    };
     let mut huge_footer = b"PAR1".to_vec();
     huge_footer.extend_from_slice(&[0; 64]);
     huge_footer.extend_from_slice(&u32::MAX.to_le_bytes());
@@ -240,15 +262,36 @@ fn footers() -> Vec<Case> {
     };
     vec![
         broken("parquet: footer longer than the file", huge_footer),
-        large("parquet: footer of 40 MiB", with_footer(b"PAR1".to_vec(), &vec![0; 40 << 20]), "too_large"),
+        large(
+            "parquet: footer of 40 MiB",
+            with_footer(b"PAR1".to_vec(), &vec![0; 40 << 20]),
+            "too_large",
+        ),
         broken("parquet: schema of 2 billion entries", footer(huge_list(2))),
         broken("parquet: 2 billion row groups", footer(huge_list(4))),
-        case("parquet: 2 million columns", footer(empty(many)), (422, "too_many_columns"), (422, "too_many_columns")),
-        case("parquet: schema 200,000 levels deep", footer(empty(deep)), (400, "too_deep"), (424, "too_deep")),
-        large("parquet: 300,000 row groups", footer(groups(300_000)), "too_large"),
+        case(
+            "parquet: 2 million columns",
+            footer(empty(many)),
+            (422, "too_many_columns"),
+            (422, "too_many_columns"),
+        ),
+        case(
+            "parquet: schema 200,000 levels deep",
+            footer(empty(deep)),
+            (400, "too_deep"),
+            (424, "too_deep"),
+        ),
+        large(
+            "parquet: 300,000 row groups",
+            footer(groups(300_000)),
+            "too_large",
+        ),
         cut("parquet: 9 quintillion rows", wild(i64::MAX).bytes()),
         broken("parquet: less than no rows", wild(-5).bytes()),
-        cut("parquet: more rows than its pages have", wild(1_000_000).bytes()),
+        cut(
+            "parquet: more rows than its pages have",
+            wild(1_000_000).bytes(),
+        ),
     ]
 }
 
@@ -267,19 +310,68 @@ fn pages() -> Vec<Case> {
     let mut negative = page(-1, 4, PLAIN, ints());
     negative.header = Struct::default().int(1, 0).int(2, -1).int(3, -1);
     let mut endless = page(16, 4, PLAIN, ints());
-    endless.header = Struct::default().int(1, 0).int(2, 16).int(3, 16).list(4, 8, 0x7fff_ffff, &[]);
+    endless.header = Struct::default()
+        .int(1, 0)
+        .int(2, 16)
+        .int(3, 16)
+        .list(4, 8, 0x7fff_ffff, &[]);
     let packed = gzipped(&zeros[..1 << 20], 256);
     let packed_brotli = brotli_of(8 << 20);
     vec![
-        large("parquet: snappy page of 2 GiB in 8 bytes", one(SNAPPY, page(0x7fff_fff0, 4, PLAIN, snappy_of(0x7fff_fff0))), "too_large"),
-        large("parquet: snappy page of 60 MiB in 8 bytes", one(SNAPPY, page(60 << 20, 4, PLAIN, snappy_of(60 << 20))), "decoded_too_large"),
-        large("parquet: zstd page of 256 MiB", one(ZSTD, page(256 << 20, 4, PLAIN, zstd)), "too_large"),
-        large("parquet: gzip page of 256 MiB that says 16", one(GZIP, page(16, 4, PLAIN, packed)), "decoded_too_large"),
-        large("parquet: brotli page of 8 MiB that says 16", one(BROTLI, page(16, 4, PLAIN, packed_brotli)), "decoded_too_large"),
+        large(
+            "parquet: snappy page of 2 GiB in 8 bytes",
+            one(SNAPPY, page(0x7fff_fff0, 4, PLAIN, snappy_of(0x7fff_fff0))),
+            "too_large",
+        ),
+        large(
+            "parquet: snappy page of 60 MiB in 8 bytes",
+            one(SNAPPY, page(60 << 20, 4, PLAIN, snappy_of(60 << 20))),
+            "decoded_too_large",
+        ),
+        large(
+            "parquet: zstd page of 256 MiB",
+            one(ZSTD, page(256 << 20, 4, PLAIN, zstd)),
+            "too_large",
+        ),
+        large(
+            "parquet: gzip page of 256 MiB that says 16",
+            one(GZIP, page(16, 4, PLAIN, packed)),
+            "decoded_too_large",
+        ),
+        large(
+            "parquet: brotli page of 8 MiB that says 16",
+            one(BROTLI, page(16, 4, PLAIN, packed_brotli)),
+            "decoded_too_large",
+        ),
         broken("parquet: page of negative size", one(SNAPPY, negative)),
-        broken("parquet: page header with an endless list", one(SNAPPY, endless)),
-        broken("parquet: page beyond its column", one(SNAPPY, Page { header: Struct::default().int(1, 0).int(2, 16).int(3, 1 << 30).inner(5, Struct::default().int(1, 4).int(2, 0).int(3, 3).int(4, 3)), data: ints() })),
-        broken("parquet: header that is no header", one(SNAPPY, Page { header: Struct::default().inner(15, Struct::default()), data: vec![0x5c; 4_096] })),
+        broken(
+            "parquet: page header with an endless list",
+            one(SNAPPY, endless),
+        ),
+        broken(
+            "parquet: page beyond its column",
+            one(
+                SNAPPY,
+                Page {
+                    header: Struct::default()
+                        .int(1, 0)
+                        .int(2, 16)
+                        .int(3, 1 << 30)
+                        .inner(5, Struct::default().int(1, 4).int(2, 0).int(3, 3).int(4, 3)),
+                    data: ints(),
+                },
+            ),
+        ),
+        broken(
+            "parquet: header that is no header",
+            one(
+                SNAPPY,
+                Page {
+                    header: Struct::default().inner(15, Struct::default()),
+                    data: vec![0x5c; 4_096],
+                },
+            ),
+        ),
     ]
 }
 
@@ -296,8 +388,17 @@ fn values() -> Vec<Case> {
         rows: 1_000_000,
         has_dictionary: true,
         pages: vec![
-            dictionary(long.len() as i64, 1, zstd::encode_all(&long[..], 1).unwrap()),
-            page(indices.len() as i64, 1_000_000, DICTIONARY, zstd::encode_all(&indices[..], 1).unwrap()),
+            dictionary(
+                long.len() as i64,
+                1,
+                zstd::encode_all(&long[..], 1).unwrap(),
+            ),
+            page(
+                indices.len() as i64,
+                1_000_000,
+                DICTIONARY,
+                zstd::encode_all(&indices[..], 1).unwrap(),
+            ),
         ],
         ..File::default()
     };
@@ -351,17 +452,47 @@ fn values() -> Vec<Case> {
         kind: BYTES,
         codec: ZSTD,
         rows: 64,
-        pages: (0..64).map(|_| page(wide.len() as i64, 1, PLAIN, wide_packed.clone())).collect(),
+        pages: (0..64)
+            .map(|_| page(wide.len() as i64, 1, PLAIN, wide_packed.clone()))
+            .collect(),
         ..File::default()
     };
     vec![
-        case("parquet: a million rows of one 4 MiB text", repeated.bytes(), (413, "decoded_too_large"), (200, "")).rows(3),
-        broken("parquet: dictionary of 2 billion in 5 bytes", counted.bytes()),
-        broken("parquet: lengths of 2^50 texts", delta(DELTA_LENGTH, DELTA_LENGTH, lengths(1 << 50)).bytes()),
-        broken("parquet: differences of 2^50 texts", delta(DELTA, DELTA, lengths(1 << 50)).bytes()),
-        broken("parquet: lengths that the footer hides", delta(DELTA_LENGTH, PLAIN, lengths(1 << 50)).bytes()),
+        case(
+            "parquet: a million rows of one 4 MiB text",
+            repeated.bytes(),
+            (413, "decoded_too_large"),
+            (200, ""),
+        )
+        .rows(3),
+        broken(
+            "parquet: dictionary of 2 billion in 5 bytes",
+            counted.bytes(),
+        ),
+        broken(
+            "parquet: lengths of 2^50 texts",
+            delta(DELTA_LENGTH, DELTA_LENGTH, lengths(1 << 50)).bytes(),
+        ),
+        broken(
+            "parquet: differences of 2^50 texts",
+            delta(DELTA, DELTA, lengths(1 << 50)).bytes(),
+        ),
+        broken(
+            "parquet: lengths that the footer hides",
+            delta(DELTA_LENGTH, PLAIN, lengths(1 << 50)).bytes(),
+        ),
         large("parquet: values of 2 GiB each", fixed.bytes(), "too_large"),
-        large("parquet: a list of a billion in one row", list.bytes(), "too_large"),
-        case("parquet: 64 rows of 8 MiB in 64 KiB", wide.bytes(), (413, "decoded_too_large"), (200, "")).rows(3),
+        large(
+            "parquet: a list of a billion in one row",
+            list.bytes(),
+            "too_large",
+        ),
+        case(
+            "parquet: 64 rows of 8 MiB in 64 KiB",
+            wide.bytes(),
+            (413, "decoded_too_large"),
+            (200, ""),
+        )
+        .rows(3),
     ]
 }

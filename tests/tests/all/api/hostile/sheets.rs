@@ -188,24 +188,49 @@ fn archives() -> Vec<Case> {
     twice[end + 20] = 22;
     twice.extend_from_slice(&whole[end..]);
     vec![
-        large("xlsx: 300 MiB of spaces", "a.xlsx", book(vec![blown("xl/sharedStrings.xml", &spaces, 300, None)])),
-        large("xlsx: 300 MiB that say 10 bytes", "a.xlsx", book(vec![blown("xl/sharedStrings.xml", &spaces, 300, Some(10))])),
-        large("xlsx: 300 MiB in a part nobody reads", "a.xlsx", book(vec![blown("xl/media/a.png", &spaces, 300, None)])),
-        large("xlsx: 20,000 parts", "a.xlsx", archive(&many.collect::<Vec<_>>())),
-        broken("xlsx: a directory beyond the file", "a.xlsx", with_end(16, u32::MAX)),
-        broken("xlsx: a directory of 4 GiB", "a.xlsx", with_end(12, u32::MAX)),
+        large(
+            "xlsx: 300 MiB of spaces",
+            "a.xlsx",
+            book(vec![blown("xl/sharedStrings.xml", &spaces, 300, None)]),
+        ),
+        large(
+            "xlsx: 300 MiB that say 10 bytes",
+            "a.xlsx",
+            book(vec![blown("xl/sharedStrings.xml", &spaces, 300, Some(10))]),
+        ),
+        large(
+            "xlsx: 300 MiB in a part nobody reads",
+            "a.xlsx",
+            book(vec![blown("xl/media/a.png", &spaces, 300, None)]),
+        ),
+        large(
+            "xlsx: 20,000 parts",
+            "a.xlsx",
+            archive(&many.collect::<Vec<_>>()),
+        ),
+        broken(
+            "xlsx: a directory beyond the file",
+            "a.xlsx",
+            with_end(16, u32::MAX),
+        ),
+        broken(
+            "xlsx: a directory of 4 GiB",
+            "a.xlsx",
+            with_end(12, u32::MAX),
+        ),
         broken("xlsx: two ends", "a.xlsx", twice),
-        broken("xlsx: cut short", "a.xlsx", whole[..whole.len() / 2].to_vec()),
+        broken(
+            "xlsx: cut short",
+            "a.xlsx",
+            whole[..whole.len() / 2].to_vec(),
+        ),
     ]
 }
 
 fn tables() -> Vec<Case> {
     let far = r#"<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>"#;
     let deep = "<a>".repeat(1_000_000);
-    let shared = format!(
-        "<sst><si><t>{}</t></si></sst>",
-        "a".repeat(1 << 20)
-    );
+    let shared = format!("<sst><si><t>{}</t></si></sst>", "a".repeat(1 << 20));
     let cells: String = (1..=100_000)
         .map(|n| format!(r#"<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>"#))
         .collect();
@@ -219,25 +244,47 @@ fn tables() -> Vec<Case> {
         Entry::stored("xl/_rels/workbook.xml.rels", relations),
     ]);
     let cell = |attributes: &str, inside: &str| {
-        format!(r#"<table:table-row><table:table-cell {attributes}>{inside}</table:table-cell></table:table-row>"#)
+        format!(
+            r#"<table:table-row><table:table-cell {attributes}>{inside}</table:table-cell></table:table-row>"#
+        )
     };
     let one = r#"office:value-type="float" office:value="1""#;
     let text = r#"office:value-type="string""#;
     let block = format!(
         r#"<table:table-row table:number-rows-repeated="1000000"><table:table-cell table:number-columns-repeated="16000" {one}/></table:table-row>"#
     );
-    let rows = cell(&format!(r#"table:number-columns-repeated="16000" {one}"#), "").repeat(10_000);
+    let rows = cell(
+        &format!(r#"table:number-columns-repeated="16000" {one}"#),
+        "",
+    )
+    .repeat(10_000);
     let spaces = cell(text, r#"<text:p>a<text:s text:c="4000000000"/></text:p>"#);
     let mut record = vec![0x9f, 0x01, 0xff, 0xff, 0xff, 0x7f];
     record.resize(64, 0);
     vec![
-        large("xlsx: two cells 17 billion apart", "a.xlsx", sheet(SHEET, far)),
-        large("xlsx: elements a million deep", "a.xlsx", sheet(SHEET, &deep)),
+        large(
+            "xlsx: two cells 17 billion apart",
+            "a.xlsx",
+            sheet(SHEET, far),
+        ),
+        large(
+            "xlsx: elements a million deep",
+            "a.xlsx",
+            sheet(SHEET, &deep),
+        ),
         large("xlsx: 100,000 cells of one 1 MiB text", "a.xlsx", repeated),
-        large("ods: a cell repeated 16 billion times", "a.ods", ods(&block)),
+        large(
+            "ods: a cell repeated 16 billion times",
+            "a.ods",
+            ods(&block),
+        ),
         large("ods: 160 million cells in rows", "a.ods", ods(&rows)),
         large("ods: 4 billion spaces in a cell", "a.ods", ods(&spaces)),
-        broken("xlsb: a record of 256 MiB in 64 bytes", "a.xlsb", xlsb("xl/sharedStrings.bin", &record)),
+        broken(
+            "xlsb: a record of 256 MiB in 64 bytes",
+            "a.xlsb",
+            xlsb("xl/sharedStrings.bin", &record),
+        ),
     ]
 }
 
@@ -255,11 +302,35 @@ fn containers() -> Vec<Case> {
     let size = |stream: &[u8]| stream.len().max(4_096) as u32;
     let whole = biff(1, &[number(0, 0)]);
     vec![
-        large("xls: two cells a billion apart", "a.xls", xls(&far, straight, END, size(&far))),
-        large("xls: a sheet that says 2^48 cells", "a.xls", xls(&told, straight, END, size(&told))),
-        broken("xls: 2,000 sheets in one place", "a.xls", xls(&again, straight, END, size(&again))),
-        broken("xls: a chain of 4 GiB in a circle", "a.xls", xls(&whole, |n, _| n + 2, END, u32::MAX)),
-        broken("xls: a directory in a circle", "a.xls", xls(&whole, straight, 1, size(&whole))),
-        broken("xls: noise behind its mark", "a.xls", [&b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"[..], &[0xa5; 4_096]].concat()),
+        large(
+            "xls: two cells a billion apart",
+            "a.xls",
+            xls(&far, straight, END, size(&far)),
+        ),
+        large(
+            "xls: a sheet that says 2^48 cells",
+            "a.xls",
+            xls(&told, straight, END, size(&told)),
+        ),
+        broken(
+            "xls: 2,000 sheets in one place",
+            "a.xls",
+            xls(&again, straight, END, size(&again)),
+        ),
+        broken(
+            "xls: a chain of 4 GiB in a circle",
+            "a.xls",
+            xls(&whole, |n, _| n + 2, END, u32::MAX),
+        ),
+        broken(
+            "xls: a directory in a circle",
+            "a.xls",
+            xls(&whole, straight, 1, size(&whole)),
+        ),
+        broken(
+            "xls: noise behind its mark",
+            "a.xls",
+            [&b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"[..], &[0xa5; 4_096]].concat(),
+        ),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Case, Content, gzipped};
+use super::{CUT, Case, Content, gzipped};
 
 const CSV: &str = "text/csv";
 const JSON: &str = "application/json";
@@ -56,9 +56,12 @@ fn structured() -> Vec<Case> {
         Case::new("json: objects 10,000 deep", objects.clone())
             .body(JSON, 400, "too_deep")
             .file("a.json", 424, "too_deep"),
-        Case::new("json: the body itself 10,000 deep", deep(b"[", b"]")[6..].to_vec())
-            .body(JSON, 400, "too_deep")
-            .file("a.json", 424, "too_deep"),
+        Case::new(
+            "json: the body itself 10,000 deep",
+            deep(b"[", b"]")[6..].to_vec(),
+        )
+        .body(JSON, 400, "too_deep")
+        .file("a.json", 424, "too_deep"),
         Case::new("ndjson: objects 10,000 deep", line(&objects))
             .body(NDJSON, 400, "too_deep")
             .file("a.ndjson", 424, "too_deep"),
@@ -70,39 +73,57 @@ fn structured() -> Vec<Case> {
             413,
             "json_too_large",
         ),
-        Case::new("json: never closed", b"[{\"a\": \"".repeat(100_000))
-            .body(JSON, 400, "malformed")
-            .file("a.json", 424, "data"),
-        Case::new("ndjson: one line of 100 MiB", repeated(b"{\"a\":\"", &mib, 100, b"\"}"))
-            .body(NDJSON, 413, "too_large")
-            .file("a.ndjson", 413, "too_large"),
+        Case::new(
+            "json: never closed",
+            repeated(b"[{\"a\": \"", b"a", 100_000, b""),
+        )
+        .body(JSON, 400, "malformed")
+        .file("a.json", 424, "data"),
+        Case::new(
+            "ndjson: one line of 100 MiB",
+            repeated(b"{\"a\":\"", &mib, 100, b"\"}"),
+        )
+        .body(NDJSON, 413, "too_large")
+        .file("a.ndjson", 413, "too_large"),
         Case::new("ndjson: new keys in every line", {
             let line = |n: usize| format!("{{\"k{n}\":1}}\n");
             (0..100_000).map(line).collect::<String>().into_bytes()
         })
-        .body(NDJSON, 422, "too_many_columns")
-        .file("a.ndjson", 422, "too_many_columns"),
+        .body(NDJSON, 413, "decoded_too_large")
+        .file("a.ndjson", 413, "decoded_too_large"),
     ]
 }
 
 fn tables() -> Vec<Case> {
     let mib = vec![b'a'; 1 << 20];
     vec![
-        Case::new("csv: a million columns", repeated(b"a", &b",a".repeat(1_000), 1_000, b"\n1\n"))
-            .body(CSV, 422, "too_many_columns")
-            .file("a.csv", 422, "too_many_columns"),
-        Case::new("csv: a quote open for 100 MiB", repeated(b"a,b\n1,\"", &mib, 100, b""))
-            .body(CSV, 413, "too_large")
-            .file("a.csv", 413, "too_large"),
+        Case::new(
+            "csv: a million columns",
+            repeated(b"a", &b",a".repeat(1_000), 1_000, b"\n1\n"),
+        )
+        .body(CSV, 422, "too_many_columns")
+        .file("a.csv", 422, "too_many_columns"),
+        Case::new(
+            "csv: a quote open for 100 MiB",
+            repeated(b"a,b\n1,\"", &mib, 100, b""),
+        )
+        .body(CSV, 413, "too_large")
+        .file("a.csv", 413, "too_large"),
         Case::new("csv: one line of 100 MiB", repeated(b"", &mib, 100, b""))
             .body(CSV, 413, "too_large")
             .file("a.csv", 413, "too_large"),
-        Case::new("csv: NUL for 100 MiB", repeated(b"", &vec![0; 1 << 20], 100, b""))
-            .body(CSV, 413, "too_large")
-            .file("a.csv", 413, "too_large"),
-        Case::new("csv: UTF-16 cut in a pair", b"\xff\xfea\0,\0b\0\n\0\x3d\xd8".to_vec())
-            .body(CSV, 422, "data")
-            .file("a.csv", 424, "data"),
+        Case::new(
+            "csv: NUL for 100 MiB",
+            repeated(b"", &vec![0; 1 << 20], 100, b""),
+        )
+        .body(CSV, 413, "too_large")
+        .file("a.csv", 413, "too_large"),
+        Case::new(
+            "csv: UTF-16 cut in a pair",
+            b"\xff\xfea\0,\0b\0\n\0\x3d\xd8".to_vec(),
+        )
+        .body(CSV, 422, "data")
+        .file("a.csv", 424, "data"),
         Case::new("csv: UTF-16 of lone halves", {
             let mut text = b"\xfe\xff".to_vec();
             text.extend(b"\xdc\x00\xd8\x00".repeat(100_000));
@@ -113,9 +134,12 @@ fn tables() -> Vec<Case> {
         Case::new("csv: rows of other lengths", b"a,b\n1,2\n1,2,3\n".to_vec())
             .body(CSV, 422, "data")
             .file("a.csv", 424, "data"),
-        Case::new("csv: bytes that are no text", b"a,b\n1,\xff\xfe\xfd\n".repeat(1_000))
-            .body(CSV, 422, "data")
-            .file("a.csv", 424, "data"),
+        Case::new(
+            "csv: bytes that are no text",
+            b"a,b\n1,\xff\xfe\xfd\n".repeat(1_000),
+        )
+        .body(CSV, 422, "data")
+        .file("a.csv", 424, "data"),
     ]
 }
 
@@ -127,15 +151,18 @@ fn packed() -> Vec<Case> {
     let nested = gzipped(&gzipped(&bomb, 1), 1);
     let twice = nested.clone();
     let cell = [gzipped(b"a\n", 1), gzipped(&vec![b'x'; 1 << 20], 256)].concat();
-    let cut = bomb[..bomb.len() / 2].to_vec();
+    let whole = gzipped(&csv, 1);
+    let cut = whole[..whole.len() / 2].to_vec();
     let large = (413, "decoded_too_large");
     vec![
         Case::new("gzip: 256 MiB of rows", bomb)
-            .packed(CSV, "gzip", large)
-            .file("a.csv.gz", 413, "too_large"),
+            .packed(CSV, "gzip", (200, CUT))
+            .file("a.csv.gz", 200, CUT)
+            .preview(200, ""),
         Case::new("zstd: 256 MiB of rows", zstd)
             .packed(CSV, "zstd", large)
-            .file("a.csv.zst", 413, "too_large"),
+            .file("a.csv.zst", 200, CUT)
+            .preview(200, ""),
         Case::new("gzip: one cell of 256 MiB", cell)
             .packed(CSV, "gzip", large)
             .file("a.csv.gz", 413, "too_large"),
