@@ -466,6 +466,10 @@ impl Decoder for IpcDecoder {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn schema(&self) -> Option<SchemaRef> {
         self.schema.clone()
     }

@@ -290,6 +290,10 @@ impl Decoder for CsvDecoder {
         self.advance(true, out)
     }
 
+    fn held(&self) -> usize {
+        self.text.len()
+    }
+
     fn schema(&self) -> Option<SchemaRef> {
         self.table.as_ref().map(|table| table.plan.schema.clone())
     }

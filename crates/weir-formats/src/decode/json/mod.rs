@@ -382,6 +382,10 @@ impl Decoder for JsonDecoder {
         self.advance(true, out)
     }
 
+    fn held(&self) -> usize {
+        self.text.len()
+    }
+
     fn schema(&self) -> Option<SchemaRef> {
         self.table.as_ref().map(|table| table.plan.schema.clone())
     }
