@@ -13,9 +13,21 @@ use weir_core::{Error, Result};
 use crate::plain::Plain;
 use crate::{ArrowCodec, EncodeOptions, Encoder, Output};
 
-/// A continuation marker and a length that no message follows: every reader
-/// fails on it, while a stream that merely stops reads as a shorter table.
-pub const POISON: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x01, 0x00, 0x00];
+/// The head of a record batch whose body never comes, and which has none of the
+/// schema's columns: every reader fails on it, while a stream that merely stops
+/// reads as a shorter table. A length without a message is not enough: arrow-js
+/// waits for the message, and takes the error that comes instead for the end.
+#[rustfmt::skip]
+pub const POISON: [u8; 72] = [
+    // The continuation marker, and the length of what follows.
+    0xFF, 0xFF, 0xFF, 0xFF, 64, 0, 0, 0,
+    // Where the message is, and where its fields are: version, type, header, length of the body.
+    16, 0, 0, 0, 12, 0, 20, 0, 16, 0, 18, 0, 4, 0, 8, 0,
+    // The message: the header is 28 bytes on, the body has 64, version 5, a record batch.
+    12, 0, 0, 0, 28, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0, 0, 0, 0,
+    // The record batch: one row, and neither nodes nor buffers.
+    6, 0, 16, 0, 8, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+];
 
 /// Writes an Arrow IPC stream.
 pub struct IpcEncoder {
@@ -86,4 +98,23 @@ impl Encoder for IpcEncoder {
 /// The schema an Arrow answer has for rows of `schema`.
 pub fn answer_schema(schema: &SchemaRef, options: &EncodeOptions) -> SchemaRef {
     Arc::clone(Plain::new(schema, options.arrow_modern, &options.metadata).schema())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::ipc::{MessageHeader, root_as_message};
+
+    #[test]
+    fn the_poison_is_the_head_of_a_batch_without_its_body() {
+        let (prefix, head) = POISON.split_at(8);
+        assert_eq!(prefix[..4], [0xFF; 4]);
+        assert_eq!(prefix[4..], (head.len() as u32).to_le_bytes());
+        let aligned = arrow::buffer::Buffer::from(head);
+        let message = root_as_message(&aligned).unwrap();
+        assert_eq!(message.header_type(), MessageHeader::RecordBatch);
+        assert_eq!(message.bodyLength(), 64);
+        let batch = message.header_as_record_batch().unwrap();
+        assert_eq!((batch.length(), batch.nodes().is_none()), (1, true));
+    }
 }

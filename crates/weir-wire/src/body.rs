@@ -69,13 +69,18 @@ const TAIL: Duration = Duration::from_secs(60);
 /// What is written may still lie in a buffer below the server: that of TLS.
 const FLUSH: Duration = Duration::from_millis(50);
 
+/// How long a client may take to read the tail once it is written. Clients of
+/// HTTP/2 and every `fetch` throw away what waits to be read when the error comes,
+/// and arrow-js takes that error for the end: it must have seen the tail before.
+const READ: Duration = Duration::from_millis(500);
+
 /// Ready when the server may drop what it was given: an error makes it drop
 /// what it has not written yet, the tail included.
-async fn written(marks: Option<mpsc::Receiver<Infallible>>) {
+async fn written(marks: Option<mpsc::Receiver<Infallible>>, has_tail: bool) {
     if let Some(mut marks) = marks {
         let _all = tokio::time::timeout(TAIL, marks.recv()).await;
     }
-    tokio::time::sleep(FLUSH).await;
+    tokio::time::sleep(if has_tail { READ } else { FLUSH }).await;
 }
 
 impl RowsBody {
@@ -86,12 +91,16 @@ impl RowsBody {
         }
     }
 
-    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+    fn poll_abort(
+        &mut self,
+        cx: &mut Context<'_>,
+        has_tail: bool,
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         self.mark = None;
         let marks = &mut self.marks;
         let abort = self
             .abort
-            .get_or_insert_with(|| written(marks.take()).boxed());
+            .get_or_insert_with(|| written(marks.take(), has_tail).boxed());
         std::task::ready!(abort.as_mut().poll(cx));
         self.is_done = true;
         Poll::Ready(Some(Err(Aborted)))
@@ -115,7 +124,7 @@ impl http_body::Body for RowsBody {
             return Poll::Ready(None);
         }
         if self.abort.is_some() {
-            return self.poll_abort(cx);
+            return self.poll_abort(cx, false);
         }
         self.held = None;
         let item = match self.first.take() {
@@ -132,10 +141,10 @@ impl http_body::Body for RowsBody {
                 self.ledger.close(None, false);
                 Poll::Ready(None)
             }
-            Some(Item::Failed) => self.poll_abort(cx),
+            Some(Item::Failed { has_tail }) => self.poll_abort(cx, has_tail),
             None => {
                 self.ledger.close(Some(panicked()), false);
-                self.poll_abort(cx)
+                self.poll_abort(cx, false)
             }
         }
     }

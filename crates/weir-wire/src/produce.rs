@@ -186,10 +186,12 @@ impl Producer {
     }
 
     async fn last_words(&mut self, out: &mut Output) -> Result<(), Stop> {
-        for chunk in self.compressor.push(out.take())? {
+        let tail = out.take();
+        let has_tail = !tail.is_empty();
+        for chunk in self.compressor.push(tail)? {
             self.sender.tail(chunk).await?;
         }
-        Ok(self.sender.end(Item::Failed).await?)
+        Ok(self.sender.end(Item::Failed { has_tail }).await?)
     }
 
     /// Hands the error to `respond` while that still waits; else gives it back.

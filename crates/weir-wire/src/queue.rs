@@ -28,8 +28,8 @@ pub(crate) enum Item {
     Chunk(Bytes, Room),
     /// Everything came.
     End,
-    /// It failed; the tail that says so has been sent.
-    Failed,
+    /// It failed; where the format has a tail that says so, it has been sent.
+    Failed { has_tail: bool },
 }
 
 /// What a chunk takes while it is on its way.

@@ -220,11 +220,8 @@ fn fine() -> BatchStream {
     stream::iter(vec![Ok(batch(0, 3)), Ok(batch(3, 2))]).boxed()
 }
 
-const POISON: [u8; 4] = [0xFF; 4];
-
 fn ends_in_poison(body: &[u8]) -> bool {
-    let tail = &body[body.len() - 8..];
-    tail[..4] == POISON && tail[4..] != [0; 4]
+    body.ends_with(&weir_formats::ipc::POISON)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,7 +303,7 @@ async fn a_panic_aborts_the_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_arrow_stream_is_poisoned_in_a_chunk_of_its_own() {
     let answer = fetch(server(failing, options(Format::Arrow)).await.address).await;
-    assert_eq!(answer.chunks.last().unwrap().len(), 8);
+    assert_eq!(answer.chunks.last().unwrap()[..], weir_formats::ipc::POISON);
     assert!(ends_in_poison(&answer.body()));
     let body = answer.body();
     let mut reader = arrow::ipc::reader::StreamReader::try_new(&body[..], None).unwrap();

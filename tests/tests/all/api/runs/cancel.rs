@@ -111,7 +111,7 @@ async fn cut(
         "{suffix}: the last chunk must not come"
     );
     if suffix == "arrow" {
-        let tail = &body[body.len().saturating_sub(64)..];
+        let tail = &body[body.len().saturating_sub(96)..];
         assert!(
             tail.windows(4).any(|four| four == [0xff; 4]),
             "an invalid message header"
