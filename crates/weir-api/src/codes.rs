@@ -149,6 +149,11 @@ pub const PAGES: &[Page] = &[
         "The credential is bound to other hosts, or your key may not send it to a new place. An admin may attach it, or list the host in its allowed_hosts.",
     ),
     page(
+        "http_version",
+        "Rows need HTTP/1.1",
+        "HTTP/1.0 cannot tell whole rows from rows that broke off. Speak HTTP/1.1 (in nginx: proxy_http_version 1.1), or ask for json, arrow, parquet, or ndjson with end_marker=true.",
+    ),
+    page(
         "idempotency_mismatch",
         "The idempotency key was used for another request",
         "A key stands for one request for 24 hours: the same path and the same body. Send a new key with a new request.",

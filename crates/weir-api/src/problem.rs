@@ -183,12 +183,13 @@ fn status_of(kind: Kind) -> StatusCode {
 pub struct Rendered;
 
 /// Headers of a failing answer that say more about it, and so stay.
-const KEPT: [HeaderName; 5] = [
+const KEPT: [HeaderName; 6] = [
     ALLOW,
     ACCEPT,
     HeaderName::from_static("accept-post"),
     HeaderName::from_static("accept-patch"),
     LOCATION,
+    HeaderName::from_static("weir-run-id"),
 ];
 
 /// Gives a failing answer its body. Answers that are fine, or have their

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
-use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result};
@@ -14,8 +13,11 @@ use weir_engine::Answer;
 use weir_store::{Access, SourceRow};
 use weir_wire::{Rows, RowsOptions, respond};
 
-use super::{Call, Count, access, answer, data_headers, delivery, recorded, total, total_headers};
-use crate::problem::ApiResult;
+use super::{
+    Call, Count, access, answer, data_headers, delivery, recorded, timing_header, total,
+    total_headers,
+};
+use crate::problem::{ApiError, ApiResult};
 use crate::runs::{Begin, Run, RunId, RunKind};
 use crate::state::Limits;
 
@@ -53,10 +55,16 @@ impl Load {
             Ok(response)
         };
         let answered: Result<Response> = answered.await;
-        if let Err(error) = &answered {
-            run.fail(error);
-        }
-        Ok(answered?)
+        answered.or_else(|error| {
+            run.fail(&error);
+            // That of another run, and one that no record could be made of, help nobody.
+            if ["run_id_taken", "store_unavailable"].contains(&error.stable_code()) {
+                return Err(error.into());
+            }
+            let mut response = ApiError(error).into_response();
+            super::run_header(&mut response, run.id());
+            Ok(response)
+        })
     }
 
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
@@ -76,10 +84,7 @@ impl Load {
         let mut response = respond(rows, self.options.clone(), delivery).await?;
         data_headers(&mut response, &self.row, &self.read, run.id());
         total_headers(&mut response, total);
-        let timing = server_timing(prepared, start.elapsed().saturating_sub(prepared));
-        response
-            .headers_mut()
-            .extend(timing.map(|value| (SERVER_TIMING, value)));
+        timing_header(&mut response, prepared, start.elapsed());
         Ok(response)
     }
 
@@ -125,18 +130,6 @@ fn within(batches: BatchStream, limits: &Limits) -> BatchStream {
         futures::future::ready(fine.map(|()| batch))
     };
     batches.and_then(check).boxed()
-}
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-fn server_timing(prepare: Duration, first_batch: Duration) -> Option<HeaderValue> {
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    let text = format!(
-        "prepare;dur={:.1}, first_batch;dur={:.1}",
-        millis(prepare),
-        millis(first_batch)
-    );
-    HeaderValue::from_str(&text).ok()
 }
 
 /// What a load would do.

@@ -20,7 +20,7 @@ use axum::routing::{MethodRouter, get, post};
 use futures::future::BoxFuture;
 use http::header::LINK;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use weir_core::{Account, Error, Kind, Read, Result, Target, config};
 use weir_engine::Answer;
 use weir_store::SourceRow;
@@ -51,6 +51,7 @@ struct Call {
     query: String,
     method: Method,
     headers: HeaderMap,
+    version: Version,
     trace_id: Option<uuid::Uuid>,
 }
 
@@ -69,6 +70,7 @@ impl FromRequestParts<App> for Call {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             method: parts.method.clone(),
             headers: parts.headers.clone(),
+            version: parts.version,
             trace_id: parts.extensions.get().map(|TraceId(id)| *id),
         })
     }
@@ -85,14 +87,43 @@ pub fn load_route(format: Option<Format>) -> MethodRouter<App> {
         .post(move |call: Call, body: Json<LoadRequest>| load_by_post(format, call, body))
 }
 
-fn format_options(format: Option<Format>, query: &str, headers: &HeaderMap) -> Result<RowsOptions> {
+fn format_options(
+    format: Option<Format>,
+    query: &str,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<RowsOptions> {
     let wanted: FormatQuery = config::decode_query(query)?;
-    negotiate(format, &wanted, headers)
+    let options = negotiate(format, &wanted, headers)?;
+    if version < Version::HTTP_11 && !has_end(&options) {
+        return Err(cannot_end(options.format));
+    }
+    Ok(options)
+}
+
+/// Whether the rows themselves show that they are whole.
+fn has_end(options: &RowsOptions) -> bool {
+    match options.format {
+        Format::Json | Format::Arrow | Format::Parquet => true,
+        Format::Ndjson => options.end_marker,
+        Format::Csv => false,
+    }
+}
+
+/// In HTTP/1.0 a body ends where the connection does, however that comes about.
+fn cannot_end(format: Format) -> Error {
+    let message = format!(
+        "rows as {} need HTTP/1.1: HTTP/1.0 cannot tell a whole answer from one that broke off",
+        format.suffix()
+    );
+    Error::unsupported(message)
+        .code("http_version")
+        .hint("let the client or the proxy speak HTTP/1.1, or ask for json, arrow, parquet, or ndjson with end_marker=true")
 }
 
 async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> {
     let parts = request::split_query(&call.query);
-    let options = format_options(format, &parts.format, &call.headers)?;
+    let options = format_options(format, &parts.format, &call.headers, call.version)?;
     let asked: LoadQuery = config::decode_query(&parts.rest)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "?timeout_ms")?;
@@ -122,7 +153,7 @@ async fn load_by_post(
     let parts = request::split_query(&call.query);
     // Whatever is not about the format belongs into the body.
     let _: Nothing = config::decode_query(&parts.rest)?;
-    let options = format_options(format, &parts.format, &call.headers)?;
+    let options = format_options(format, &parts.format, &call.headers, call.version)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "/timeout_ms")?;
     let (dry_run, count) = (asked.dry_run, asked.count);
@@ -260,6 +291,19 @@ fn log_end(outcome: &Outcome, run: uuid::Uuid, source: &str) {
             let (code, detail) = (error.stable_code(), error.log_detail());
             tracing::warn!(%run, source, rows, bytes, code, detail, "load failed: {error}");
         }
+    }
+}
+
+/// How long it took to prepare the read, and then until the first rows came.
+fn timing_header(response: &mut Response, prepared: Duration, all: Duration) {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let text = format!(
+        "prepare;dur={:.1}, first_batch;dur={:.1}",
+        millis(prepared),
+        millis(all.saturating_sub(prepared))
+    );
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert("server-timing", value);
     }
 }
 

@@ -14,8 +14,8 @@ use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::request::{PreviewRequest, split_query};
 use super::{
-    Call, Nothing, access, answer, data_headers, delivery, format_options, recorded, total,
-    total_headers,
+    Call, Nothing, access, answer, data_headers, delivery, format_options, recorded, timing_header,
+    total, total_headers,
 };
 use crate::extract::Json;
 use crate::problem::ApiResult;
@@ -53,7 +53,7 @@ pub(super) async fn preview(
     let app = &call.app;
     let parts = split_query(&call.query);
     let _: Nothing = config::decode_query(&parts.rest)?;
-    let options = format_options(format, &parts.format, &call.headers)?;
+    let options = format_options(format, &parts.format, &call.headers, call.version)?;
     let row = find(app, &call.caller, &call.source).await?;
     let id = RunId::of(&call.headers)?;
     let (wanted, count) = (asked.limit, asked.count);
@@ -76,11 +76,13 @@ pub(super) async fn preview(
     let opened = answer(app, &row, &read, &ctx);
     let answer = recorded(app, &call.caller, access, opened).await?;
     let schema = answer.schema.clone();
+    let prepared = start.elapsed();
     let most_bytes = app.limits.preview_bytes;
     let taken = ctx
         .compute
         .spawn(take(answer.stream, wanted, most_bytes, ctx.memory.hold()))
         .await??;
+    let came = start.elapsed();
     let mut response = if options.format == Format::Json {
         preview_envelope(
             &Envelope {
@@ -114,6 +116,7 @@ pub(super) async fn preview(
         .await?
     };
     data_headers(&mut response, &row, &read, run.id());
+    timing_header(&mut response, prepared, came);
     total_headers(&mut response, counted);
     let truncated = if taken.truncated { "true" } else { "false" };
     response

@@ -80,7 +80,7 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let (mut parts, body) = request.into_parts();
     let Reader(caller) = Reader::from_request_parts(&mut parts, &app).await?;
     let query = split_query(parts.uri.query().unwrap_or_default());
-    let mut options = format_options(format, &query.format, &parts.headers)?;
+    let mut options = format_options(format, &query.format, &parts.headers, parts.version)?;
     options.envelope = true;
     let asked: TransformQuery = config::decode_query(&query.rest)?;
     let run = RunId::of(&parts.headers)?.id;

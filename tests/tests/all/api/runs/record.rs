@@ -97,6 +97,7 @@ async fn failures_before_and_after_the_first_byte_are_recorded() {
         .send()
         .await;
     answer.expect_problem(424, "source_not_found");
+    assert_eq!(answer.header("weir-run-id"), early);
     let run = ended(client, &early).await;
     assert_eq!(
         (&run["status"], &run["error"]["code"]),

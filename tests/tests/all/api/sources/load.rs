@@ -360,7 +360,7 @@ async fn a_failure_in_mid_stream_is_never_a_short_success() {
         );
         if suffix == "arrow" {
             let poison = [0xff, 0xff, 0xff, 0xff];
-            let tail = &bytes[bytes.len() - 64..];
+            let tail = &bytes[bytes.len() - 96..];
             assert!(
                 tail.windows(4).any(|four| four == poison),
                 "an invalid message header"
@@ -387,4 +387,27 @@ async fn a_load_that_takes_too_long_is_stopped_in_the_source() {
         (database.sessions_running(&watcher, "pg_sleep").await == 0).then_some(())
     });
     gone.await.expect("the query is stopped in the source");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_without_an_end_of_their_own_need_http_1_1() {
+    let service = Service::start().await;
+    let load = "/v1/sources/sample/load";
+    for (suffix, is_given) in [
+        (".csv?stream=penguins", false),
+        (".ndjson?stream=penguins", false),
+        (".ndjson?stream=penguins&end_marker=true", true),
+        (".json?stream=penguins", true),
+        (".arrow?stream=penguins", true),
+        (".parquet?stream=penguins", true),
+    ] {
+        let key = service.client.key();
+        let head = format!("GET {load}{suffix} HTTP/1.0\r\nAuthorization: Bearer {key}\r\n\r\n");
+        let mut wire = Wire::send(&service.client, head.as_bytes()).await;
+        wire.read_all().await;
+        let head = wire.head();
+        let status = head.split(' ').nth(1);
+        assert_eq!(status, Some(if is_given { "200" } else { "422" }), "{head}");
+        assert_eq!(head.contains("http_version"), !is_given, "{head}");
+    }
 }

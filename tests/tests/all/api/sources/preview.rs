@@ -39,6 +39,7 @@ async fn a_preview_is_an_envelope_in_a_fixed_order() {
     .collect();
     assert!(places.is_sorted(), "{text}");
     assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(answer.header("server-timing").contains("first_batch;dur="));
     assert!(uuid::Uuid::parse_str(answer.header("weir-run-id")).is_ok());
 }
 
