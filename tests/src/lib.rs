@@ -13,6 +13,7 @@
 pub mod client;
 pub mod confine;
 pub mod database;
+pub mod fault;
 pub mod generated;
 pub mod guard;
 pub mod postgres;

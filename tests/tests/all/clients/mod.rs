@@ -1,5 +1,6 @@
 //! Tools of others read the documents: linters, generators of clients, a browser.
 
+mod broken;
 mod browser;
 mod fuzz;
 mod generated;
