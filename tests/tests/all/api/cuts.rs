@@ -140,7 +140,11 @@ impl<'a> Watch<'a> {
         let start = Instant::now();
         let mut last = before;
         let calm = eventually(Duration::from_secs(15), async || {
-            last = self.held().await;
+            let now = self.held().await;
+            if now != last {
+                println!("{} ms: {now:?}", start.elapsed().as_millis());
+            }
+            last = now;
             let is_calm = last.loads == 0.0
                 && last.runs == 0.0
                 && last.store == 0.0
