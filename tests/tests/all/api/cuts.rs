@@ -114,7 +114,12 @@ impl<'a> Watch<'a> {
     }
 
     async fn held(&self) -> Held {
-        let text = self.service.client.get("/metrics").await.text();
+        // Asked with a key, which a busy store may not look up in time.
+        let looked = eventually(Duration::from_secs(15), async || {
+            let answer = self.service.client.get("/metrics").await;
+            (answer.status == 200).then(|| answer.text())
+        });
+        let text = looked.await.expect("the metrics are answered");
         let sql = "select count(*) from pg_stat_activity \
                    where datname = $1 and state <> 'idle' and pid <> pg_backend_pid()";
         let row = self
