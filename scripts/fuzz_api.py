@@ -8,6 +8,7 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ SAMPLED = re.compile(r'^weir_http_requests_total\{(.*)\} (\d+)$')
 
 
 def main():
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with contextlib.ExitStack() as stack:
         service = Service(stack)
         service.seed()
