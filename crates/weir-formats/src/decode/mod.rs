@@ -136,7 +136,12 @@ fn room(text: &mut Vec<u8>, more: usize, limits: &DecodeLimits) {
     let is_short = text.capacity() - text.len() < more;
     if is_short && text.len() >= LARGE_TEXT {
         let most = limits.max_cell_bytes.saturating_add(LARGE_TEXT / 4);
-        text.reserve_exact(most.saturating_sub(text.len()).max(more));
+        // Beyond that, as ever: exact steps would copy all of it each time.
+        text.reserve_exact(
+            most.saturating_sub(text.len())
+                .max(text.len() / 2)
+                .max(more),
+        );
     }
 }
 

@@ -74,7 +74,10 @@ impl CsvDecoder {
                 return Ok(());
             }
             let Some(table) = self.sampled(is_last)? else {
-                self.sample_bytes = self.text.len() * 2;
+                // No later than where a row is too large.
+                let most = self.options.limits.max_cell_bytes.saturating_add(STEP);
+                let twice = (self.text.len() * 2).min(most);
+                self.sample_bytes = twice.max(self.text.len() + STEP);
                 self.sample_lines = 0;
                 return Ok(());
             };
