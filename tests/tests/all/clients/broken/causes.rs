@@ -56,7 +56,7 @@ pub static CAUSES: [Cause; 8] = [
         code: Some("deadline"),
         source: "silent",
         stream: "many",
-        more: "&timeout_ms=2000",
+        more: "&timeout_ms=5000",
         by_all: false,
     },
     Cause {
