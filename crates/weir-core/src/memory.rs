@@ -18,6 +18,9 @@ use crate::error::{Error, Kind, Result};
 /// What an admitted request may hold whatever the others do.
 const FLOOR: usize = 4 << 20;
 
+/// The part of the budget that long requests leave to short ones.
+const SPARED: usize = 8;
+
 /// How long a request waits to be admitted.
 const ADMIT_WAIT: Duration = Duration::from_secs(5);
 
@@ -86,10 +89,11 @@ impl Memory {
         }
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    /// Takes `bytes` if `spared` ones are left then.
+    fn take(&self, bytes: usize, spared: usize) -> bool {
         let mut state = self.0.state.lock();
         match state.used.checked_add(bytes) {
-            Some(used) if used <= self.0.limit => {
+            Some(used) if used <= self.0.limit - spared => {
                 state.used = used;
                 true
             }
@@ -181,16 +185,18 @@ impl Account {
     }
 
     /// Reserves the floor; waits a little where the service has none to give,
-    /// then it is refused: 429 `memory_busy`.
-    pub async fn admit(&self) -> Result<()> {
+    /// then it is refused: 429 `memory_busy`. What may take `long` leaves a part
+    /// of the budget to what does not, so that slow loads keep nobody from looking.
+    pub async fn admit(&self, long: bool) -> Result<()> {
         let memory = &self.0.memory;
         let floor = FLOOR.min(memory.0.request_limit);
+        let spared = if long { memory.0.limit / SPARED } else { 0 };
         memory
             .patiently(ADMIT_WAIT, || {
                 let mut books = self.0.books.lock();
                 let before = books.charged();
                 let after = books.used.max(floor);
-                if !memory.take(after - before) {
+                if !memory.take(after - before, spared) {
                     return Err(busy(memory));
                 }
                 books.floor = floor;
@@ -220,7 +226,7 @@ impl Account {
             return Err(too_much(memory.0.request_limit));
         }
         let (before, after) = (books.charged(), used.max(books.floor));
-        if after > before && !memory.take(after - before) {
+        if after > before && !memory.take(after - before, 0) {
             return Err(busy(memory));
         }
         books.used = used;
@@ -331,7 +337,7 @@ mod tests {
     async fn a_floor_is_there_whatever_others_take() {
         let memory = Memory::new(9 * MIB, 8 * MIB);
         let admitted = memory.account();
-        admitted.admit().await.unwrap();
+        admitted.admit(false).await.unwrap();
         assert_eq!(memory.figures().used, FLOOR);
         let greedy = memory.account();
         let mut most = greedy.hold();

@@ -4,30 +4,45 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
 /// A handle to the compute runtime.
 #[derive(Debug, Clone)]
-pub struct Compute(tokio::runtime::Handle);
+pub struct Compute {
+    handle: tokio::runtime::Handle,
+    /// Threads that may block at once. Most of what blocks decodes files as well,
+    /// and a hundred of them would leave no processor for anybody else.
+    slots: Arc<Semaphore>,
+}
+
+/// Threads that may block at once, for each processor.
+const BLOCKING_PER_PROCESSOR: usize = 2;
 
 impl Compute {
     /// Work goes to the runtime behind `handle`.
     pub fn new(handle: tokio::runtime::Handle) -> Self {
-        Compute(handle)
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Compute {
+            handle,
+            slots: Arc::new(Semaphore::new(processors * BLOCKING_PER_PROCESSOR)),
+        }
     }
 
     /// Work goes to the runtime this is called in; for tests and tools.
     pub fn current() -> Self {
-        Compute(tokio::runtime::Handle::current())
+        Compute::new(tokio::runtime::Handle::current())
     }
 
     /// Tasks of the runtime that have not ended.
     pub fn tasks_alive(&self) -> usize {
-        self.0.metrics().num_alive_tasks()
+        self.handle.metrics().num_alive_tasks()
     }
 
     /// Spawns `work`; dropping the task aborts it.
@@ -36,16 +51,33 @@ impl Compute {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        Task(Some(self.0.spawn(work)))
+        Task(Some(self.handle.spawn(work)))
     }
 
-    /// Runs blocking `work` on a thread of its own kind; it cannot be aborted.
+    /// Runs blocking `work` on a thread of its own kind, once one is free; what
+    /// has begun cannot be aborted. It must not wait for other blocking work.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
     pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Task<T> {
-        Task(Some(self.0.spawn_blocking(work)))
+        let (handle, slots) = (self.handle.clone(), Arc::clone(&self.slots));
+        self.spawn(async move {
+            // Never closed; without a slot it would only run less politely.
+            let slot = slots.acquire_owned().await.ok();
+            let begun = handle.spawn_blocking(move || {
+                let _slot = slot;
+                work()
+            });
+            match begun.await {
+                Ok(value) => value,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // The runtime stops, and this task with it.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        })
     }
 }
 
@@ -142,6 +174,32 @@ pub fn is_guarded() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn few_threads_block_at_once_and_a_panic_is_told() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let compute = Compute::current();
+        let most = compute.slots.available_permits();
+        let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks: Vec<_> = (0..most * 5)
+            .map(|_| {
+                let (now, peak) = (Arc::clone(&now), Arc::clone(&peak));
+                compute.blocking(move || {
+                    peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(peak.load(Ordering::SeqCst) <= most);
+        let panics = |here: bool| assert!(!here, "on purpose");
+        let error = compute.blocking(move || panics(true)).await.unwrap_err();
+        assert_eq!(error.stable_code(), "panic");
+        assert_eq!(compute.slots.available_permits(), most);
+    }
 
     #[test]
     fn a_panic_behind_a_guard_is_a_value_and_the_hook_can_tell() {

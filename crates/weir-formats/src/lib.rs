@@ -210,6 +210,11 @@ pub trait Encoder: Send {
         0
     }
 
+    /// Writes out early what waits inside, as far as the format allows it.
+    fn relieve(&mut self, _: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
     /// What makes the bytes visibly incomplete after `batch` calls that went
     /// out; `problem` is the error as the caller would have read it.
     fn fail(&mut self, problem: &serde_json::Value, out: &mut Output);

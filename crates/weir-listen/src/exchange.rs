@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub(crate) struct Exchanges {
     running: AtomicUsize,
     answered: AtomicUsize,
     moved: Mutex<Instant>,
+    /// The peer speaks HTTP/2, where an answer may stand still while others move.
+    is_shared: AtomicBool,
     /// When each answer that its peer could take now was last asked for.
     ready_since: Mutex<Vec<(usize, Instant)>>,
 }
@@ -27,6 +29,7 @@ impl Exchanges {
             running: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             moved: Mutex::new(Instant::now()),
+            is_shared: AtomicBool::new(false),
             ready_since: Mutex::default(),
         })
     }
@@ -57,7 +60,17 @@ impl Exchanges {
         self.moved.lock().elapsed()
     }
 
-    /// Whether the peer has left an answer standing for longer than `limit`.
+    /// The peer speaks HTTP/2.
+    pub(crate) fn share(&self) {
+        self.is_shared.store(true, Ordering::SeqCst);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::SeqCst)
+    }
+
+    /// Whether the peer has left an answer of HTTP/2 standing for longer than
+    /// `limit`. In HTTP/1 the socket knows it.
     pub(crate) fn has_stalled(&self, limit: Duration) -> bool {
         let ready = self.ready_since.lock();
         ready.iter().any(|(_, since)| since.elapsed() > limit)
@@ -114,7 +127,12 @@ pub(crate) struct Watched {
     body: axum::body::Body,
     running: Running,
     is_broken: bool,
+    /// What is left of a chunk that goes out in pieces.
+    rest: Bytes,
 }
+
+/// Bytes that a peer of HTTP/2 must take within the time of a stall.
+const PIECE: usize = 64 << 10;
 
 impl Watched {
     pub(crate) fn new(body: axum::body::Body, running: Running) -> Self {
@@ -122,6 +140,20 @@ impl Watched {
             body,
             running,
             is_broken: false,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// The first part of a frame. A large chunk handed over whole would look like
+    /// a stall of a slow peer that takes it steadily.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut bytes) if bytes.len() > PIECE => {
+                self.rest = bytes.split_off(PIECE);
+                Frame::data(bytes)
+            }
+            Ok(bytes) => Frame::data(bytes),
+            Err(other) => other,
         }
     }
 }
@@ -137,6 +169,12 @@ impl Body for Watched {
         if self.is_broken {
             return Poll::Ready(None);
         }
+        if !self.rest.is_empty() {
+            let rest = Frame::data(std::mem::take(&mut self.rest));
+            let piece = self.piece(rest);
+            self.running.exchanges.gave(self.running.id);
+            return Poll::Ready(Some(Ok(piece)));
+        }
         let polling = AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx));
         let polled = match catch_unwind(polling) {
             Ok(polled) => polled,
@@ -145,19 +183,30 @@ impl Body for Watched {
                 Poll::Ready(Some(Err(axum::Error::new(Panicked))))
             }
         };
+        let shared = self.running.exchanges.is_shared();
+        let polled = match polled {
+            Poll::Ready(Some(Ok(frame))) if shared => Poll::Ready(Some(Ok(self.piece(frame)))),
+            other => other,
+        };
         let Running { exchanges, id } = &self.running;
         match &polled {
-            Poll::Ready(Some(Ok(_))) => exchanges.gave(*id),
-            Poll::Ready(_) | Poll::Pending => exchanges.waits(*id),
+            Poll::Ready(Some(Ok(_))) if shared => exchanges.gave(*id),
+            _ => exchanges.waits(*id),
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_broken || self.body.is_end_stream()
+        self.is_broken || (self.rest.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

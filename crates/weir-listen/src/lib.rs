@@ -122,6 +122,19 @@ impl Listener {
     }
 }
 
+/// Bytes of an answer that may wait in the kernel before any of them is sent.
+const UNSENT: u32 = 128 << 10;
+
+/// A kernel that takes megabytes ahead hides for minutes whether the peer reads,
+/// and keeps memory that nobody counts. What is under way stays as large as the
+/// network needs.
+fn hold_little(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!("the kernel does not bound what waits unsent: {error}");
+    }
+}
+
 /// The next connection, once there is room for it. A peer that has gone again
 /// before it was accepted is no failure of ours.
 async fn accept(
@@ -138,6 +151,7 @@ async fn accept(
             Ok((socket, _peer)) => {
                 // Small answers leave at once; a socket that refuses is dead anyway.
                 let _refused = socket.set_nodelay(true);
+                hold_little(&socket);
                 return Ok((socket, permit));
             }
             Err(error)

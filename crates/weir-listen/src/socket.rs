@@ -70,6 +70,7 @@ impl<S> Socket<S> {
         if self.is_http2() {
             // Heads of HTTP/2 are bounded in bytes, the connection by its pings.
             self.head = None;
+            self.exchanges.share();
         }
     }
 

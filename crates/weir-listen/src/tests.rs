@@ -204,6 +204,20 @@ async fn a_slow_answer_is_no_stall_of_its_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_peer_that_reads_steadily_keeps_its_answer() {
+    let served = served(|_| {}, None).await;
+    let mut socket = connect(served.address).await;
+    let request = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    let mut buffer = vec![0; 256 << 10];
+    let start = Instant::now();
+    while start.elapsed() < 6 * STALL {
+        assert!(socket.read(&mut buffer).await.unwrap() > 0, "it was cut");
+        tokio::time::sleep(STALL / 10).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_ends_its_request_visibly() {
     let served = served(|_| {}, None).await;
     for path in ["/panic", "/panic-later"] {

@@ -137,7 +137,11 @@ impl Producer {
         for start in (0..rows).step_by(step) {
             let part = batch.slice(start, step.min(rows - start));
             self.encoder.batch(&part, out)?;
-            self.inside.set(self.encoder.held()).await?;
+            if self.inside.try_set(self.encoder.held()).is_err() {
+                // Smaller row groups rather than no memory.
+                self.encoder.relieve(out)?;
+                self.inside.set(self.encoder.held()).await?;
+            }
             self.ledger
                 .rows
                 .fetch_add(part.num_rows() as u64, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 const OTHER_FILES: u64 = 128;
 
 /// How long streams may take to tell their callers that they break off.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How far the service has stopped.
 #[derive(Clone, Default)]

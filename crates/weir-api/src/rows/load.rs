@@ -70,7 +70,7 @@ impl Load {
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
         let ctx = run.context(self.limit);
         let start = Instant::now();
-        ctx.bounded(ctx.memory.admit()).await?;
+        ctx.bounded(ctx.memory.admit(true)).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
         let answer = self.recorded(access, &ctx).await?;

@@ -70,7 +70,7 @@ pub(super) async fn preview(
     start_record.before_answer().await?;
     let ctx = run.context(Duration::from_millis(app.limits.preview_ms));
     let _stop = ctx.cancel.clone().drop_guard();
-    ctx.bounded(ctx.memory.admit()).await?;
+    ctx.bounded(ctx.memory.admit(false)).await?;
     let counted = total(app, &row, &read, &ctx, count).await?;
     let access = access("preview", &row, &read, run.id());
     let opened = answer(app, &row, &read, &ctx);

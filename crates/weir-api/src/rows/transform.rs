@@ -89,7 +89,7 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let stop = ctx.cancel.clone().drop_guard();
     let ends = ended(ctx.clone());
     let memory = ctx.memory.clone();
-    ctx.bounded(memory.admit()).await?;
+    ctx.bounded(memory.admit(true)).await?;
     let intake = Intake {
         ctx,
         body_bytes: app.limits.body_bytes,

@@ -135,18 +135,25 @@ impl Encoder for ParquetEncoder {
         writer.write(&batch).map_err(failed)?;
         self.group_bytes += bytes_of(&batch);
         if self.group_bytes >= GROUP_BYTES {
-            self.group_bytes = 0;
-            writer.flush().map_err(failed)?;
+            return self.relieve(out);
         }
-        writer.sync().map_err(|error| failed(error.into()))?;
-        let bytes = std::mem::take(writer.inner_mut());
-        self.emit(bytes, out);
         Ok(())
     }
 
     fn finish(&mut self, out: &mut Output) -> Result<()> {
         let writer = self.writer.take().ok_or_else(finished)?;
         let bytes = writer.into_inner().map_err(failed)?;
+        self.emit(bytes, out);
+        Ok(())
+    }
+
+    /// Ends the row group.
+    fn relieve(&mut self, out: &mut Output) -> Result<()> {
+        let writer = self.writer.as_mut().ok_or_else(finished)?;
+        writer.flush().map_err(failed)?;
+        writer.sync().map_err(|error| failed(error.into()))?;
+        let bytes = std::mem::take(writer.inner_mut());
+        self.group_bytes = 0;
         self.emit(bytes, out);
         Ok(())
     }
