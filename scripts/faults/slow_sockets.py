@@ -159,6 +159,8 @@ def classes(table, slow, limits, held):
         table.figure(f"{name}: answers", counted([one.status() for one in these]))
         # What was refused did not come as far as to stall.
         these = [one for one in these if not one.status().startswith(("429", "503")) and (one.reads or one.status() == "200")]
+        if not these:
+            continue
         seconds = [one.closed_at - one.opened_at for one in these if one.closed_at]
         limit = limits[next(one.limit for one in slow if one.kind == name)]
         # What the answer's way into its queue takes, and how often anybody looks.

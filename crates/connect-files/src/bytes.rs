@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use weir_core::{Error, Kind, Result, SourceFault, SourceMessage};
-use weir_formats::decode::RATIO_ABOVE;
+use weir_formats::decode::Ratio;
 use weir_formats::parquet::read::ReadAt;
 
 use crate::beneath::{Opened, Stamp};
@@ -55,7 +55,7 @@ impl Content {
     }
 
     /// From the start, unpacked.
-    pub fn unpacked(&self, packing: Packing, ratio: u64) -> io::Result<Unpacked> {
+    pub fn unpacked(&self, packing: Packing, ratio: Ratio) -> io::Result<Unpacked> {
         let stored = self.stored();
         let read = Arc::clone(&stored.read);
         let inner: Box<dyn Read + Send> = match packing {
@@ -187,7 +187,7 @@ pub struct Unpacked {
     inner: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
     given: u64,
-    ratio: u64,
+    ratio: Ratio,
 }
 
 impl Unpacked {
@@ -201,9 +201,9 @@ impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.given += count as u64;
-        let most = self.bytes_read().saturating_mul(self.ratio);
-        if self.given > RATIO_ABOVE && self.given > most {
-            let message = format!("a packed byte becomes more than {} bytes", self.ratio);
+        if self.given > self.ratio.most(self.bytes_read()) {
+            let times = self.ratio.times;
+            let message = format!("a packed byte becomes more than {times} bytes");
             let error = Error::new(Kind::TooLarge, message)
                 .code("too_large")
                 .hint("unpack the file first if it is what it should be");
@@ -246,7 +246,7 @@ mod tests {
         ];
         for (packing, bytes) in packed {
             let mut all = Vec::new();
-            let unpacked = content(&bytes).unpacked(packing, 200);
+            let unpacked = content(&bytes).unpacked(packing, Ratio::default());
             unpacked.unwrap().read_to_end(&mut all).unwrap();
             assert_eq!(all, rows);
         }
@@ -264,7 +264,7 @@ mod tests {
         ] {
             let mut sink = io::sink();
             let error = io::copy(
-                &mut content(&bytes).unpacked(packing, 200).unwrap(),
+                &mut content(&bytes).unpacked(packing, Ratio::default()).unwrap(),
                 &mut sink,
             );
             let error = read_failed("a.gz", error.unwrap_err());
@@ -272,7 +272,9 @@ mod tests {
         }
         let cut = &gzip(b"a,b\n1,2\n")[..12];
         let error = io::copy(
-            &mut content(cut).unpacked(Packing::Gzip, 200).unwrap(),
+            &mut content(cut)
+                .unpacked(Packing::Gzip, Ratio::default())
+                .unwrap(),
             &mut io::sink(),
         );
         let error = read_failed("a.gz", error.unwrap_err());

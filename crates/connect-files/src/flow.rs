@@ -18,6 +18,7 @@ pub fn stream(job: Job, ctx: &Context) -> BatchStream {
 }
 
 async fn produce(mut work: Work, ahead: Ahead, threads: Compute) -> Result<()> {
+    let mut inside = ahead.hold();
     loop {
         let step = threads.blocking(move || {
             let next = work.next_batch();
@@ -25,6 +26,7 @@ async fn produce(mut work: Work, ahead: Ahead, threads: Compute) -> Result<()> {
         });
         let (same, next) = step.await?;
         work = same;
+        inside.set(work.held()).await?;
         let Some(batch) = next? else {
             return Ok(());
         };

@@ -25,6 +25,7 @@ use weir_core::{
 
 pub use config::FilesConfig;
 use source::Folder;
+use weir_formats::decode::DecodeLimits;
 
 /// What the operator lets sources read.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,8 @@ pub struct Rules {
     /// Whether files with several names may be read: the other name may be
     /// outside of the root.
     pub hard_links: bool,
+    /// What the content of a file may ask for.
+    pub limits: DecodeLimits,
 }
 
 /// The connector.

@@ -318,6 +318,11 @@ impl Work {
         }
     }
 
+    /// Bytes that wait inside for more to come.
+    pub fn held(&self) -> usize {
+        self.current.as_ref().map_or(0, |(rows, _)| rows.held())
+    }
+
     /// The next batch; `None` at the end.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {

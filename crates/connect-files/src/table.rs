@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use cap_std::fs::Dir;
 use parking_lot::Mutex;
 use weir_core::types::field_of_type;
-use weir_core::{Error, Kind, Predicate, Result, SourceFault};
+use weir_core::{Error, Kind, Predicate, Result, SourceFault, memory_of};
 use weir_formats::Format;
 use weir_formats::decode::{DecodeLimits, DecodeOptions, Decoder, decoder};
 use weir_formats::excel::{self, Sheet};
@@ -77,14 +77,14 @@ impl Table {
 
     fn of(shared: &Shared, content: &Content, path: &str, sheet: Option<&str>) -> Result<Self> {
         let kind = kind_of(shared, content, path)?;
-        let limits = DecodeLimits::default();
+        let limits = &shared.rules.limits;
         let (schema, rows, body) = match kind.format.streamed() {
             Some(format) => {
                 let body = Body::Streamed(kind.format, format, kind.packing);
                 (find_schema(shared, content, path, kind)?, None, body)
             }
             None if kind.format == FileFormat::Parquet => {
-                let file = ParquetFile::open(Arc::new(content.clone()), &limits)
+                let file = ParquetFile::open(Arc::new(content.clone()), limits)
                     .map_err(|error| named(path, error))?;
                 let rows = Some(file.rows());
                 (
@@ -94,7 +94,7 @@ impl Table {
                 )
             }
             None => {
-                let sheet = read_sheet(shared, content, sheet, &limits);
+                let sheet = read_sheet(shared, content, sheet, limits);
                 let sheet = Arc::new(sheet.map_err(|error| named(path, error))?);
                 let rows = Some(sheet.rows() as u64);
                 (Arc::clone(sheet.schema()), rows, Body::Sheet(sheet))
@@ -200,6 +200,7 @@ impl Shared {
         }
         Ok(DecodeOptions {
             csv,
+            limits: self.rules.limits.clone(),
             ..DecodeOptions::default()
         })
     }
@@ -257,7 +258,7 @@ fn kind_of(shared: &Shared, content: &Content, path: &str) -> Result<FileKind> {
     let failed = |error| read_failed(path, error);
     let packing = format::packing_of(&content.head(16).map_err(failed)?);
     let mut head = Vec::new();
-    let unpacked = content.unpacked(packing, DecodeLimits::default().ratio);
+    let unpacked = content.unpacked(packing, shared.rules.limits.ratio);
     unpacked
         .map_err(failed)?
         .take(4_096)
@@ -375,6 +376,15 @@ impl Rows {
             Ok(Some(batch)) => Ok(Some(batch)),
             Ok(None) => self.content.check(&self.path).map(|()| None),
             Err(error) => Err(self.content.explain(&self.path, error)),
+        }
+    }
+
+    /// Bytes that wait inside for more to come.
+    pub fn held(&self) -> usize {
+        match &self.inner {
+            Inner::Streamed(text) => text.decoder.held(),
+            Inner::Ready(batches) => batches.iter().map(memory_of).sum(),
+            Inner::Parquet(rows) => rows.held(),
         }
     }
 

@@ -10,6 +10,7 @@ use http::header::CONTENT_LENGTH;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::{Error, Kind, Result};
+use weir_wire::decode::{DecodeLimits, Ratio};
 
 use crate::problem::ApiError;
 use crate::state::App;
@@ -120,6 +121,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What bytes of strangers may ask for, in bodies and in files.
+    pub fn decoding(&self) -> DecodeLimits {
+        DecodeLimits {
+            max_columns: self.columns,
+            max_depth: self.nesting_levels,
+            ratio: Ratio {
+                times: self.decoded_ratio,
+                above: self.decoded_ratio_from_bytes,
+            },
+            ..DecodeLimits::default()
+        }
+    }
+
     /// Wall time of a load for which the caller asked for `timeout_ms`.
     pub fn load_time(&self, asked: Option<u64>, pointer: &str) -> Result<Duration> {
         match asked {

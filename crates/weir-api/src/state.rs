@@ -13,7 +13,7 @@ use weir_core::{
 use weir_engine::Engine;
 use weir_store::{Access, AccessLog, SourceRow, Store};
 pub use weir_wire::Spool;
-use weir_wire::decode::{DecodeLimits, DecodeOptions};
+use weir_wire::decode::DecodeOptions;
 
 use crate::auth::Caller;
 
@@ -142,12 +142,7 @@ impl App {
     /// How bodies of rows are read.
     pub fn decode_options(&self) -> DecodeOptions {
         DecodeOptions {
-            limits: DecodeLimits {
-                max_columns: self.limits.columns,
-                max_depth: self.limits.nesting_levels,
-                ratio: self.limits.decoded_ratio,
-                ..DecodeLimits::default()
-            },
+            limits: self.limits.decoding(),
             ..DecodeOptions::default()
         }
     }

@@ -80,6 +80,7 @@ async fn conforms(stream: &str, order_by: &str) {
     let connector = connect_files::entry(connect_files::Rules {
         roots: vec![home.path().to_owned()],
         hard_links: false,
+        ..Default::default()
     });
     let config = serde_json::json!({"root": home.path().join("data")});
     let expect = Expect {

@@ -17,10 +17,15 @@ pub(crate) struct RequestPool {
     held: Mutex<Hold>,
 }
 
+/// The part of a request's memory that is not for operators: what they could
+/// take to the last byte would be missing for the batches that they work on.
+const STREAM_PART: usize = 4;
+
 impl RequestPool {
     pub(crate) fn new(account: &Account) -> Self {
+        let limit = account.request_limit();
         RequestPool {
-            fair: FairSpillPool::new(account.request_limit()),
+            fair: FairSpillPool::new(limit - limit / STREAM_PART),
             held: Mutex::new(account.hold()),
         }
     }

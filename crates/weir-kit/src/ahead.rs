@@ -38,6 +38,11 @@ impl Ahead {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// What the work itself keeps counts against the same memory.
+    pub fn hold(&self) -> Hold {
+        self.memory.hold()
+    }
+
     /// Hands a batch over; waits while the one before has not been taken, or
     /// there is no memory for it. False when the reader has gone.
     pub async fn send(&self, batch: RecordBatch) -> Result<bool> {

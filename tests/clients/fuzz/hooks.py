@@ -1,5 +1,6 @@
 """What scripts/fuzz-api checks beyond schemathesis, and what it must not send."""
 
+import uuid
 from urllib.parse import quote
 
 import schemathesis
@@ -78,6 +79,13 @@ def refused_for_a_field_that_the_document_cannot_describe(ctx, response, case):
         return
     unexplained = [place for place in places if place not in DECIDED_ELSEWHERE]
     assert places and not unexplained, f"valid, and refused for {unexplained or 'no field'}: {problem}"
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """A key that stands for one request already gives its old answer: 201 for what is long gone."""
+    if case.headers and "Idempotency-Key" in case.headers and case.meta and case.meta.generation.mode.is_positive:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
 
 
 @schemathesis.hook

@@ -26,6 +26,7 @@ impl Place {
         let rules = Rules {
             roots,
             hard_links: false,
+            ..Default::default()
         };
         Place { home, rules }
     }
@@ -157,6 +158,7 @@ fn the_kernels_own_files_are_refused_even_below_an_allowed_root() {
     let rules = Rules {
         roots: vec!["/".into()],
         hard_links: false,
+        ..Default::default()
     };
     for (root, path) in [
         ("/proc/self", "environ"),

@@ -51,14 +51,36 @@ pub struct DecodeLimits {
     pub max_depth: usize,
     /// Bytes of one cell, and of one row.
     pub max_cell_bytes: usize,
-    /// Decoded bytes a byte of input may become, above [`RATIO_ABOVE`].
-    pub ratio: u64,
+    /// What a byte of input may become.
+    pub ratio: Ratio,
     /// Decoded bytes at most.
     pub max_decoded_bytes: Option<u64>,
 }
 
-/// Decoded bytes below which no ratio is held against an input.
-pub const RATIO_ABOVE: u64 = 10 << 20;
+/// How much larger than its encoded form something may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratio {
+    /// Decoded bytes for each encoded one.
+    pub times: u64,
+    /// Decoded bytes up to which it is not held against an input.
+    pub above: u64,
+}
+
+impl Default for Ratio {
+    fn default() -> Self {
+        Ratio {
+            times: 200,
+            above: 10 << 20,
+        }
+    }
+}
+
+impl Ratio {
+    /// Decoded bytes that `encoded` ones may become.
+    pub fn most(self, encoded: u64) -> u64 {
+        encoded.saturating_mul(self.times).max(self.above)
+    }
+}
 
 impl Default for DecodeLimits {
     fn default() -> Self {
@@ -66,7 +88,7 @@ impl Default for DecodeLimits {
             max_columns: 10_000,
             max_depth: 128,
             max_cell_bytes: 64 << 20,
-            ratio: 200,
+            ratio: Ratio::default(),
             max_decoded_bytes: None,
         }
     }

@@ -10,7 +10,7 @@ use weir_core::{Error, Kind, Result, SourceFault};
 
 use super::build::{Bad, Cells, build};
 use super::cells::{NOT_JSON, Reader, Span};
-use super::{DecodeLimits, DecodeOptions, RATIO_ABOVE};
+use super::{DecodeLimits, DecodeOptions};
 
 /// Cells of a batch at most: wide tables come in shorter batches.
 const BATCH_CELLS: usize = 1 << 20;
@@ -174,9 +174,8 @@ impl Meter {
         {
             return refuse("the input unpacks to more bytes than allowed".to_owned());
         }
-        let most = self.encoded.saturating_mul(limits.ratio);
-        if self.decoded > RATIO_ABOVE && self.decoded > most {
-            let ratio = limits.ratio;
+        if self.decoded > limits.ratio.most(self.encoded) {
+            let ratio = limits.ratio.times;
             return refuse(format!(
                 "the input unpacks to more than {ratio} times its size"
             ));

@@ -8,7 +8,7 @@ use weir_core::{Error, Kind, Result, SourceFault};
 
 use super::Kinds;
 use super::markup::{Markup, Records};
-use crate::decode::{DecodeLimits, RATIO_ABOVE};
+use crate::decode::DecodeLimits;
 
 /// Unpacked bytes of all entries together at most.
 const MAX_UNPACKED: u64 = 256 << 20;
@@ -109,7 +109,7 @@ pub(super) fn check<R: Read + Seek>(
 ) -> Result<Kinds> {
     let entries = directory(file, size)?;
     let mut unpacked: u64 = 0;
-    let most = MAX_UNPACKED.min(RATIO_ABOVE.max(size.saturating_mul(limits.ratio)));
+    let most = MAX_UNPACKED.min(limits.ratio.most(size));
     for entry in &entries {
         let left = most - unpacked;
         let is_strings = entry.name.to_ascii_lowercase().contains("sharedstrings");

@@ -71,6 +71,12 @@ impl Counted {
         Some(lock.unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Bytes of the pages that are open.
+    pub(super) fn open_bytes(&self) -> usize {
+        let open = self.watch().map_or(0, |watch| watch.open());
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
+
     /// A new batch begins.
     pub(super) fn begin(&self) {
         if let Some(mut watch) = self.watch() {

@@ -11,7 +11,7 @@ use weir_core::{Error, Kind, Result};
 use super::bytes::Counted;
 use super::read::broken;
 use super::thrift::{PageHeader, PageKind, Unread, page_header};
-use crate::decode::{DecodeLimits, RATIO_ABOVE};
+use crate::decode::{DecodeLimits, Ratio};
 
 /// Bytes of a page at most, packed and unpacked.
 pub(super) const MAX_PAGE: u64 = 64 << 20;
@@ -79,7 +79,7 @@ pub(super) struct Watch {
     chunks: Vec<Chunk>,
     /// Pages come with their headers, at places that an index names.
     pub(super) is_indexed: bool,
-    ratio: u64,
+    ratio: Ratio,
     open: u64,
     used: u64,
     values: u64,
@@ -207,7 +207,7 @@ impl Watch {
             ));
         }
         let is_packed = chunk.codec != Compression::UNCOMPRESSED && header.is_packed;
-        if is_packed && unpacked > RATIO_ABOVE && unpacked > packed.saturating_mul(self.ratio) {
+        if is_packed && unpacked > self.ratio.most(packed) {
             let what = "a page of the Parquet file unpacks to more than its size allows";
             return Err(too_large(what).code("decoded_too_large"));
         }
@@ -249,6 +249,11 @@ impl Watch {
             counted(source, chunk.codec, &page)?;
         }
         self.opened(place, &page)
+    }
+
+    /// Bytes of the pages that are open.
+    pub(super) fn open(&self) -> u64 {
+        self.open
     }
 
     /// The page is opened, and the one before it used up.

@@ -90,6 +90,12 @@ impl ParquetRows {
         self.file.bytes_read()
     }
 
+    /// Bytes of the pages that are open.
+    pub fn held(&self) -> usize {
+        let part = self.now.part.as_ref();
+        part.map_or(0, |part| part.source.open_bytes())
+    }
+
     /// The next batch; `None` at the end. A call may look at a whole row group.
     #[expect(
         clippy::should_implement_trait,

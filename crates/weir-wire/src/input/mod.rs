@@ -246,7 +246,9 @@ impl Reading {
         meter.encoded = file.size();
         let mut rows = parquet_rows(file, &options)?;
         self.send(Item::Schema(rows.schema().clone())).await?;
+        let mut inside = self.intake.ctx.memory.hold();
         while let Some(batch) = rows.next()? {
+            inside.set(rows.held()).await?;
             meter.decoded(weir_formats::bytes_of(&batch) as u64, &options.limits)?;
             self.give(batch).await?;
             // A whole file of batches must not hold the thread.

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use weir_core::{Error, Kind, Result};
-use weir_formats::decode::RATIO_ABOVE;
+use weir_formats::decode::Ratio;
 use zstd::stream::raw::{Decoder as RawZstd, InBuffer, Operation, OutBuffer};
 
 use crate::ContentEncoding;
@@ -29,7 +29,7 @@ pub(super) struct Unpacker {
     kind: Kindly,
     packed: u64,
     unpacked: u64,
-    ratio: u64,
+    ratio: Ratio,
 }
 
 fn broken() -> Error {
@@ -40,7 +40,7 @@ fn broken() -> Error {
 }
 
 impl Unpacker {
-    pub(super) fn new(coding: Option<ContentEncoding>, ratio: u64) -> Result<Self> {
+    pub(super) fn new(coding: Option<ContentEncoding>, ratio: Ratio) -> Result<Self> {
         let kind = match coding {
             None => Kindly::Plain,
             Some(ContentEncoding::Gzip) => Kindly::Gzip(Box::new(Gzip::new(Vec::new()))),
@@ -111,9 +111,10 @@ impl Unpacker {
     }
 }
 
-fn count(unpacked: &mut u64, bytes: usize, packed: u64, ratio: u64) -> Result<()> {
+fn count(unpacked: &mut u64, bytes: usize, packed: u64, ratio: Ratio) -> Result<()> {
     *unpacked += bytes as u64;
-    if *unpacked > RATIO_ABOVE && *unpacked > packed.saturating_mul(ratio) {
+    if *unpacked > ratio.most(packed) {
+        let ratio = ratio.times;
         return Err(Error::new(
             Kind::TooLarge,
             format!("the body unpacks to more than {ratio} times its size"),
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     fn unpacked(coding: ContentEncoding, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut unpacker = Unpacker::new(Some(coding), 200)?;
+        let mut unpacker = Unpacker::new(Some(coding), Ratio::default())?;
         let mut out = Vec::new();
         for piece in bytes.chunks(7) {
             unpacker.push(piece, &mut |bytes| {
