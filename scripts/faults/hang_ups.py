@@ -77,7 +77,9 @@ class Golden:
 
     def __init__(self, ground, service):
         self.service = service
-        [(self.first,)] = ground.ask("select array_agg(key order by key) from (select distinct l_orderkey as key from lineitem order by key limit 200) keys", "tpch")
+        # Each answer would scan the whole table, and two hundred of them take minutes.
+        ground.ask("create index if not exists golden on lineitem (l_orderkey)", "tpch")
+        [(self.first,)] = ground.ask("select array_agg(key order by key) from (select distinct l_orderkey as key from lineitem where l_orderkey < 4000 order by key limit 200) keys", "tpch")
         keys = ",".join(str(key) for key in self.first)
         rows = ground.ask(f"select l_orderkey, l_linenumber, l_partkey from lineitem where l_orderkey in ({keys}) order by 1, 2", "tpch")
         self.rows = {}
