@@ -93,7 +93,7 @@ async fn sorting_spills_and_stays_stable() {
         ..read()
     };
     let answer = engine(dir.path())
-        .finish(scan(batches, 0), &read, &memory(12 << 20))
+        .finish(scan(batches, 0), &read, &memory(16 << 20))
         .unwrap();
     let sorted: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
     let count: usize = sorted.iter().map(RecordBatch::num_rows).sum();
