@@ -156,7 +156,9 @@ impl http_body::Body for RowsBody {
 
 impl Drop for RowsBody {
     fn drop(&mut self) {
-        self.ledger.close(None, true);
+        // Readers of Arrow go when they have read its end, not that of the body.
+        let is_whole = self.first.is_none() && self.receiver.is_at_end();
+        self.ledger.close(None, !is_whole);
         self.task.take();
     }
 }

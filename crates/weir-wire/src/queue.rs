@@ -138,6 +138,12 @@ impl Receiver {
         polled
     }
 
+    /// Whether every chunk was taken and nothing is left but the end. Looks only
+    /// once: what it takes is gone.
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        matches!(self.items.try_recv(), Ok(Item::End))
+    }
+
     pub(crate) async fn recv(&mut self) -> Option<Item> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }

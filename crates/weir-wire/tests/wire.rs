@@ -17,6 +17,7 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::get;
 use futures::{FutureExt, StreamExt, stream};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -312,6 +313,32 @@ async fn a_failed_arrow_stream_is_poisoned_in_a_chunk_of_its_own() {
         reader.next().unwrap().is_err(),
         "the reader must not take it for the end"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_at_the_end_of_an_arrow_stream_has_it_all() {
+    for (reads_all, rows) in [(true, 3), (false, 9)] {
+        let ends = Ends::default();
+        let batches = (0..rows / 3).map(|n| Ok(batch(n * 3, 3)));
+        let rows = Rows {
+            schema: schema(),
+            batches: stream::iter(batches.collect::<Vec<_>>()).boxed(),
+        };
+        let answer = respond(rows, options(Format::Arrow), delivery(&ends)).await;
+        let mut body = answer.unwrap().into_body();
+        let mut read = Vec::new();
+        while !read.ends_with(&[255, 255, 255, 255, 0, 0, 0, 0]) {
+            let frame = body.frame().await.unwrap().unwrap();
+            read.extend_from_slice(frame.data_ref().unwrap());
+            if !reads_all {
+                break;
+            }
+        }
+        // The end of the body is on its way by then, and nobody waits for it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(body);
+        assert_eq!(one_end(&ends).await.cancelled, !reads_all);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
