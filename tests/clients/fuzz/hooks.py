@@ -84,7 +84,9 @@ def refused_for_a_field_that_the_document_cannot_describe(ctx, response, case):
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
     """A key that stands for one request already gives its old answer: 201 for what is long gone."""
-    if case.headers and "Idempotency-Key" in case.headers and case.meta and case.meta.generation.mode.is_positive:
+    key = (case.headers or {}).get("Idempotency-Key")
+    # One that is no key stays what it is: it must be refused.
+    if isinstance(key, str) and 1 <= len(key) <= 255 and key.isascii() and key.isprintable():
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
 
 
