@@ -35,7 +35,7 @@ impl Compute {
         }
     }
 
-    /// Work goes to the runtime this is called in; for tests and tools.
+    /// Work goes to the runtime this is called in.
     pub fn current() -> Self {
         Compute::new(tokio::runtime::Handle::current())
     }

@@ -35,7 +35,8 @@ pub fn examine_all(settings: Result<Settings>) -> Result<bool> {
 async fn look(settings: &Settings, compute: Compute) -> bool {
     let listen = settings.listen();
     let keys = settings.master_key().map(drop);
-    let configured = listen.map(drop).and(keys);
+    let tls = crate::listen::tls(settings).map(drop);
+    let configured = listen.map(drop).and(keys).and(tls);
     match &configured {
         Ok(()) => say("configuration", true, ""),
         Err(error) => say("configuration", false, &format!("{error:#}")),

@@ -67,25 +67,26 @@ fn open_files() -> u64 {
     }
 }
 
-/// The certificate to serve with, if one is set, and what follows its changes.
-pub fn tls(settings: &Settings, tasks: &Compute) -> Result<Option<(ServerTls, Task<()>)>> {
+/// The certificate to serve with, if one is set.
+pub fn tls(settings: &Settings) -> Result<Option<ServerTls>> {
     let (certificate, key) = match (&settings.tls_cert, &settings.tls_key) {
         (None, None) => return Ok(None),
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(_), None) => bail!("WEIR_TLS_CERT is set, WEIR_TLS_KEY is not"),
         (None, Some(_)) => bail!("WEIR_TLS_KEY is set, WEIR_TLS_CERT is not"),
     };
-    let tls = ServerTls::read(certificate, key)
+    ServerTls::read(certificate, key)
+        .map(Some)
         .map_err(explained)
-        .context("HTTPS cannot be served; see WEIR_TLS_CERT and WEIR_TLS_KEY")?;
-    let following = tasks.spawn(tls.clone().follow());
-    Ok(Some((tls, following)))
+        .context("HTTPS cannot be served; see WEIR_TLS_CERT and WEIR_TLS_KEY")
 }
 
 /// What is served, and within which bounds.
 pub struct Serving {
     /// Where connections come from.
     pub sockets: TcpListener,
+    /// How they are encrypted, if they are.
+    pub tls: Option<ServerTls>,
     /// Answers the requests.
     pub router: Router,
     /// What connections may take.
@@ -103,18 +104,18 @@ pub async fn serve(
 ) -> Result<()> {
     let Serving {
         sockets,
+        tls,
         router,
         limits,
         tasks,
     } = serving;
-    let tls = tls(settings, &tasks)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", sockets.local_addr()?);
     // Watched before anybody is told that the service is there.
     let signals = Signals::watch()?;
     write_private(&data_dir.join("address"), &format!("{url}\n"))?;
     tracing::info!("ready on {url}");
-    let (tls, _following) = tls.unzip();
+    let _following = tls.clone().map(|tls| tasks.spawn(tls.follow()));
     let abort = CancellationToken::new();
     let listener = Listener {
         sockets,

@@ -169,6 +169,7 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
     egress(settings)?;
     cors(settings)?;
     settings.store_connections()?;
+    let tls = listen::tls(settings)?;
     // Taken before the store opens, so that a port in use is told at once.
     let listener = TcpListener::bind(listen)
         .await
@@ -193,11 +194,13 @@ async fn run(settings: &Settings, compute: Compute) -> Result<()> {
         )?;
         sources_file::apply(settings, &app).await?;
         let _background = Background::start(&app, retention(settings)?);
-        let _measured = measure(settings, &app, &data_dir, &stages).await?;
+        let limits = listen::listen_limits(&app.limits);
+        let _measured = measure(settings, &app, &data_dir, &limits, &stages).await?;
         let serving = Serving {
             sockets: listener,
+            tls,
             router: weir_api::router(app.clone()),
-            limits: listen::listen_limits(&app.limits),
+            limits,
             tasks: Compute::current(),
         };
         let outcome = listen::serve(settings, serving, &data_dir, &stages).await;
@@ -223,6 +226,7 @@ async fn measure(
     settings: &Settings,
     app: &App,
     data_dir: &Path,
+    limits: &ListenLimits,
     stages: &Stages,
 ) -> Result<Option<Task<()>>> {
     let Some(address) = settings.metrics_listen else {
@@ -245,7 +249,7 @@ async fn measure(
         tasks: tasks.clone(),
         limits: ListenLimits {
             connections: METRICS_CONNECTIONS,
-            ..listen::listen_limits(&app.limits)
+            ..limits.clone()
         },
     };
     // Measured to the last: it stops together with what still runs.
