@@ -43,6 +43,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "idempotency",
         sql: include_str!("../../../migrations/0005_idempotency.sql"),
     },
+    Migration {
+        version: 6,
+        name: "recipes",
+        sql: include_str!("../../../migrations/0006_recipes.sql"),
+    },
 ];
 
 /// Our own record of what was applied.

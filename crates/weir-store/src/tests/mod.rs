@@ -6,6 +6,7 @@ mod idempotency;
 mod migrations;
 mod partitions;
 mod proxy;
+mod recipes;
 mod runs;
 mod seals;
 mod server;
