@@ -6,14 +6,15 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use axum::body::Body;
 use axum::response::Response;
+use serde_json::Value;
 use weir_core::Result;
 use weir_core::types::{field_type_name, unique_names};
 use weir_formats::json::{JsonEncoder, write_columns, write_rows, write_text};
 use weir_formats::{EncodeOptions, Encoder, Output, Shape};
 
-use crate::RowsOptions;
 use crate::compress::Compressor;
 use crate::respond::data_headers;
+use crate::{Report, RowsOptions};
 
 /// A few rows with what is known about them.
 pub struct Envelope<'a> {
@@ -25,6 +26,8 @@ pub struct Envelope<'a> {
     pub truncated: bool,
     /// Rows in all, and whether that is only an estimate.
     pub total: Option<(u64, bool)>,
+    /// What steps did with the rows.
+    pub report: Option<Value>,
     /// From the request to the answer.
     pub elapsed: Duration,
 }
@@ -57,12 +60,18 @@ fn envelope_bytes(envelope: &Envelope<'_>, options: &RowsOptions) -> Result<Vec<
             format!(",\"total_rows\":{rows},\"total_is_estimate\":{is_estimate}")
         });
     let tail = format!(
-        ",\n\"row_count\":{rows},\"truncated\":{}{total},\"elapsed_ms\":{}}}\n",
+        ",\n\"row_count\":{rows},\"truncated\":{}{total}{},\"elapsed_ms\":{}}}\n",
         envelope.truncated,
+        reported(envelope.report.as_ref()),
         envelope.elapsed.as_micros() as f64 / 1e3,
     );
     out.extend_from_slice(tail.as_bytes());
     Ok(out)
+}
+
+/// The member of the envelope, where there is a report.
+fn reported(report: Option<&Value>) -> String {
+    report.map_or_else(String::new, |report| format!(",\n\"report\":{report}"))
 }
 
 /// The envelope of rows that are still coming: columns first, what only the
@@ -71,15 +80,17 @@ pub(crate) struct EnvelopeEncoder {
     schema: SchemaRef,
     rows: JsonEncoder,
     count: u64,
+    report: Option<Report>,
     start: Instant,
 }
 
 impl EnvelopeEncoder {
-    pub(crate) fn new(schema: &SchemaRef, options: &EncodeOptions) -> Self {
+    pub(crate) fn new(schema: &SchemaRef, options: &EncodeOptions, report: Option<Report>) -> Self {
         EnvelopeEncoder {
             schema: schema.clone(),
             rows: JsonEncoder::without_names(schema, options),
             count: 0,
+            report,
             start: Instant::now(),
         }
     }
@@ -99,9 +110,11 @@ impl Encoder for EnvelopeEncoder {
     }
 
     fn finish(&mut self, out: &mut Output) -> Result<()> {
+        let report = self.report.as_ref().map(|report| report());
         let tail = format!(
-            "],\n\"row_count\":{},\"truncated\":false,\"elapsed_ms\":{}}}\n",
+            "],\n\"row_count\":{},\"truncated\":false{},\"elapsed_ms\":{}}}\n",
             self.count,
+            reported(report.as_ref()),
             self.start.elapsed().as_micros() as f64 / 1e3,
         );
         out.text().extend_from_slice(tail.as_bytes());
@@ -154,6 +167,7 @@ mod tests {
             batches: &[batch],
             truncated: true,
             total: Some((7, true)),
+            report: Some(serde_json::json!([{"op": "limit"}])),
             elapsed: Duration::from_micros(1_500),
         };
         let options = RowsOptions {
@@ -166,7 +180,7 @@ mod tests {
     #[test]
     fn keys_come_in_their_order_and_names_are_unique() {
         let head = "{\"columns\":[{\"name\":\"a\",\"type\":\"int64\"},{\"name\":\"a_2\",\"type\":\"string\"}],\n\"rows\":";
-        let tail = ",\n\"row_count\":2,\"truncated\":true,\"total_rows\":7,\"total_is_estimate\":true,\"elapsed_ms\":1.5}\n";
+        let tail = ",\n\"row_count\":2,\"truncated\":true,\"total_rows\":7,\"total_is_estimate\":true,\n\"report\":[{\"op\":\"limit\"}],\"elapsed_ms\":1.5}\n";
         let rows = [
             (
                 Shape::Objects,

@@ -19,7 +19,7 @@ use weir_core::task::Compute;
 use weir_core::{Account, BatchStream, Error};
 
 pub use envelope::{Envelope, preview_envelope};
-pub use input::{Intake, Media, Spool, accepted, body_error, paced, rows_in, rows_of};
+pub use input::{Intake, Media, Part, Parts, Spool, accepted, body_error, paced, rows_in, rows_of};
 pub use negotiate::{FormatQuery, negotiate};
 pub use respond::{data_headers, respond};
 pub use weir_formats::decode;
@@ -129,12 +129,17 @@ pub struct Delivery {
     pub queue_bytes: usize,
     /// Schema metadata of Arrow answers.
     pub metadata: Vec<(String, String)>,
+    /// What was done with the rows, for an envelope; asked for once they are all there.
+    pub report: Option<Report>,
     /// Renders an error as the caller would have read it, for `end_marker`.
     pub problem: Box<dyn Fn(&Error) -> serde_json::Value + Send + Sync>,
     /// Called once when the answer has ended, however it ended. Not called
     /// when [`respond`] itself gives the error.
     pub on_end: Box<dyn FnOnce(Outcome) + Send>,
 }
+
+/// Tells what was done with rows, as JSON.
+pub type Report = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// How an answer ended.
 #[derive(Debug)]

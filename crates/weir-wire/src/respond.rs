@@ -40,7 +40,7 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         metadata: delivery.metadata,
     };
     let encoder = if options.envelope && options.format == Format::Json {
-        Box::new(EnvelopeEncoder::new(&rows.schema, &encode))
+        Box::new(EnvelopeEncoder::new(&rows.schema, &encode, delivery.report))
     } else {
         encoder(options.format, &rows.schema, &encode)?
     };

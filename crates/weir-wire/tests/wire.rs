@@ -88,6 +88,7 @@ fn delivery(ends: &Ends) -> Delivery {
         memory: weir_core::Account::unbounded(),
         queue_bytes: 256 << 10,
         metadata: vec![("weir.run_id".into(), "r1".into())],
+        report: None,
         problem: Box::new(|error| serde_json::json!({ "code": error.stable_code() })),
         on_end: Box::new(move |outcome| ends.lock().push(outcome)),
     }

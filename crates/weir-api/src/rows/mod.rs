@@ -270,6 +270,7 @@ fn delivery(
             ("weir.run_id".to_owned(), id.to_string()),
             ("weir.source".to_owned(), row.name.clone()),
         ],
+        report: None,
         problem: Box::new(move |error| {
             serde_json::to_value(Problem::of(error, &request_id)).unwrap_or_default()
         }),

@@ -90,6 +90,7 @@ pub(super) async fn preview(
                 batches: &taken.batches,
                 truncated: taken.truncated,
                 total: counted,
+                report: None,
                 elapsed: start.elapsed(),
             },
             &options,

@@ -343,6 +343,7 @@ fn delivery(
         memory,
         queue_bytes: app.limits.queue_bytes,
         metadata: vec![("weir.run_id".to_owned(), run.to_string())],
+        report: None,
         problem: Box::new(move |error| {
             serde_json::to_value(Problem::of(error, &request_id)).unwrap_or_default()
         }),

@@ -4,6 +4,7 @@
 
 mod media;
 mod paced;
+mod parts;
 mod spool;
 mod unpack;
 
@@ -28,6 +29,7 @@ use unpack::Unpacker;
 
 pub use media::{Media, accepted};
 pub use paced::{body_error, paced};
+pub use parts::{Part, Parts};
 pub use spool::Spool;
 
 /// Batches that may wait for whoever takes them.

@@ -13,6 +13,8 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use weir_core::{Error, Kind};
 
+use super::parts;
+
 /// Bytes that must come within the time of a stall, or the end of the body. A
 /// single byte now and then would hold a request open for ever.
 const PROGRESS: u64 = 1024;
@@ -32,8 +34,11 @@ pub fn paced(body: Body, most: u64, stall: Duration) -> Body {
 
 /// What the error of a body means for its caller.
 pub fn body_error(error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    match causes.find_map(|cause| cause.downcast_ref::<Fault>()) {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    if let Some(fault) = causes().find_map(|cause| cause.downcast_ref::<parts::Fault>()) {
+        return fault.error();
+    }
+    match causes().find_map(|cause| cause.downcast_ref::<Fault>()) {
         Some(Fault::TooLarge(most)) => Error::new(
             Kind::TooLarge,
             format!("the body is larger than {most} bytes"),
