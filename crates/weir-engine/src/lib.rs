@@ -2,9 +2,11 @@
 //! its batches, on DataFusion where an operation must be able to spill.
 
 mod condition;
+mod plan;
 mod pool;
 mod read;
 mod sort;
+pub mod steps;
 mod tree;
 
 pub use condition::parse_condition;

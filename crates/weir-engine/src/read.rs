@@ -9,6 +9,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
 use futures::{StreamExt, TryStreamExt};
 use weir_core::evaluate::{Test, compile, place_of};
 use weir_core::source::unknown_column;
@@ -33,6 +34,7 @@ pub struct EngineLimits {
 #[derive(Clone)]
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
+    session: Arc<SessionState>,
 }
 
 /// A read, whole.
@@ -59,7 +61,10 @@ impl Engine {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(Error::internal)?;
-        Ok(Engine { runtime })
+        Ok(Engine {
+            runtime,
+            session: Arc::new(crate::steps::session()),
+        })
     }
 
     /// Reads `source`: pushes down what it takes and does the rest. When
@@ -110,8 +115,13 @@ impl Engine {
         Ok(scan.estimate.and_then(|estimate| estimate.rows))
     }
 
+    /// What plans are made with.
+    pub(crate) fn session(&self) -> &SessionState {
+        &self.session
+    }
+
     /// What a plan of one request runs in: its own memory, everybody's disk.
-    fn task(&self, memory: &Account) -> Arc<TaskContext> {
+    pub(crate) fn task(&self, memory: &Account) -> Arc<TaskContext> {
         let runtime = RuntimeEnv {
             memory_pool: Arc::new(RequestPool::new(memory)),
             ..RuntimeEnv::clone(&self.runtime)
@@ -183,7 +193,7 @@ fn filtered(stream: BatchStream, test: Test) -> BatchStream {
 }
 
 /// Ends the stream, and so the query in the source, once `limit` rows came.
-fn limited(stream: BatchStream, limit: u64) -> BatchStream {
+pub(crate) fn limited(stream: BatchStream, limit: u64) -> BatchStream {
     futures::stream::unfold((stream, limit), |(mut stream, left)| async move {
         if left == 0 {
             return None;
@@ -300,7 +310,7 @@ fn has_word(predicate: &Predicate) -> bool {
     }
 }
 
-fn settled(predicate: &Predicate, schema: &Schema) -> Predicate {
+pub(crate) fn settled(predicate: &Predicate, schema: &Schema) -> Predicate {
     let all = |parts: &[Predicate]| parts.iter().map(|part| settled(part, schema)).collect();
     match predicate {
         Predicate::And(parts) => Predicate::And(all(parts)),

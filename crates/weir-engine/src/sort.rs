@@ -1,90 +1,22 @@
 //! Sorting that spills: stable, text by code point, nulls where they are
 //! wanted. NaN sorts as null and −0.0 as 0.0.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt64Array};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::StreamExt;
-use std::sync::Mutex;
-use weir_core::{BatchStream, Error, Kind, Nulls, Order, Result};
-
 use weir_core::evaluate::{comparable, index_of};
+use weir_core::{BatchStream, Error, Nulls, Order, Result};
 
-/// A stream that a plan takes once.
-struct Once {
-    schema: SchemaRef,
-    stream: Mutex<Option<BatchStream>>,
-}
-
-impl fmt::Debug for Once {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once").finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Once {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let taken = self.stream.lock().ok().and_then(|mut stream| stream.take());
-        let stream = match taken {
-            Some(stream) => stream.map(|batch| batch.map_err(external)).boxed(),
-            None => futures::stream::iter([Err(DataFusionError::Internal(
-                "a stream read twice".into(),
-            ))])
-            .boxed(),
-        };
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            stream,
-        ))
-    }
-}
-
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
-}
-
-/// Errors of a plan as ours: what a source or a limit of ours said comes back
-/// as it was.
-fn ours(error: DataFusionError) -> Error {
-    match error {
-        DataFusionError::External(inner) => match inner.downcast::<Error>() {
-            Ok(error) => *error,
-            Err(other) => Error::internal(other),
-        },
-        DataFusionError::ArrowError(inner, _) => Error::from(*inner),
-        DataFusionError::Context(_, inner) => ours(*inner),
-        DataFusionError::Shared(inner) => match Arc::try_unwrap(inner) {
-            Ok(error) => ours(error),
-            Err(shared) => Error::internal(shared),
-        },
-        DataFusionError::ResourcesExhausted(detail) => Error::new(
-            Kind::TooLarge,
-            "sorting needs more memory or disk than this service allows",
-        )
-        .code("too_large_to_compute")
-        .hint(
-            "narrow the read with columns or filter, or sort by columns the source can sort itself",
-        )
-        .detail(detail),
-        other => Error::internal(other),
-    }
-}
+use crate::plan::{Once, ours, scan_of};
 
 /// Sorts `input` by `order` and keeps the first `limit` rows.
 pub(crate) fn sort(
@@ -96,21 +28,10 @@ pub(crate) fn sort(
 ) -> Result<BatchStream> {
     let (keys, floats) = keys(schema, order)?;
     let numbered = numbered_schema(schema, floats.len());
-    let source = Once {
-        schema: Arc::clone(&numbered),
-        stream: Mutex::new(Some(numbered_rows(input, Arc::clone(&numbered), floats))),
-    };
-    let scan = StreamingTableExec::try_new(
-        numbered,
-        vec![Arc::new(source)],
-        None,
-        None::<LexOrdering>,
-        false,
-        None,
-    )
-    .map_err(ours)?;
+    let rows = numbered_rows(input, Arc::clone(&numbered), floats);
+    let scan = scan_of(Arc::new(Once::new(numbered, Some(rows))), None).map_err(ours)?;
     let limit = limit.and_then(|rows| usize::try_from(rows).ok());
-    let plan = SortExec::new(keys, Arc::new(scan)).with_fetch(limit);
+    let plan = SortExec::new(keys, scan).with_fetch(limit);
     let width = schema.fields().len();
     let columns: Vec<usize> = (0..width).collect();
     let sorted = plan.execute(0, task).map_err(ours)?;

@@ -1,0 +1,21 @@
+//! Row functions by name: what makes them again from a plan that was written down.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_core::{Error, Result};
+
+use super::function::RowFunction;
+use super::rows::Matches;
+
+type Make = fn(Value) -> Result<Arc<dyn RowFunction>>;
+
+/// Every row function.
+const FUNCTIONS: &[(&str, Make)] = &[("weir_matches", Matches::make)];
+
+/// The row function `name` with `args`.
+pub(crate) fn function(name: &str, args: Value) -> Result<Arc<dyn RowFunction>> {
+    let found = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    let (_, make) = found.ok_or_else(|| Error::internal(format!("no row function {name}")))?;
+    make(args)
+}

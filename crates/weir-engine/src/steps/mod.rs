@@ -1,0 +1,39 @@
+//! Steps: what can be done to rows, each with typed arguments, put together to
+//! one plan of DataFusion.
+
+mod at;
+mod codec;
+mod enter;
+mod env;
+mod frame;
+mod function;
+mod functions;
+mod list;
+mod lower;
+mod operator;
+mod operators;
+mod pipeline;
+mod report;
+mod rows;
+mod run;
+mod shape;
+mod spool;
+mod sql;
+
+pub use at::At;
+pub use codec::{plan_from_bytes, plan_to_bytes};
+pub use env::{Env, Side};
+pub use frame::{Frame, Out};
+pub use function::RowFunction;
+pub use operator::Operator;
+pub use pipeline::{Ask, Others, Pipeline, Step, StepInfo, StepKind, catalogue};
+pub use report::{Report, Tally};
+pub use run::{TransformOptions, Transformed};
+pub use spool::{Spool, Spooled};
+
+pub(crate) use lower::session;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Operators by name: what makes them again from a plan that was written down.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_core::{Error, Result};
+
+use super::enter::Enter;
+use super::operator::Operator;
+use super::rows::{Limit, RemoveRow, Sample, SortRows};
+
+type Make = fn(Value) -> Result<Arc<dyn Operator>>;
+
+/// Every operator.
+const OPERATORS: &[(&str, Make)] = &[
+    ("weir_enter", |_| Ok(Arc::new(Enter))),
+    ("weir_sort", SortRows::make),
+    ("weir_limit", Limit::make),
+    ("weir_sample", Sample::make),
+    ("weir_remove_row", RemoveRow::make),
+];
+
+/// The operator `name` with `args`.
+pub(crate) fn operator(name: &str, args: Value) -> Result<Arc<dyn Operator>> {
+    let found = OPERATORS.iter().find(|(known, _)| *known == name);
+    let (_, make) = found.ok_or_else(|| Error::internal(format!("no operator {name}")))?;
+    make(args)
+}

@@ -1,0 +1,495 @@
+//! Steps over whole rows: which ones stay, in which order.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use futures::{StreamExt, TryStreamExt};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use weir_core::evaluate::{Test, compile};
+use weir_core::{BatchStream, Error, Nulls, Order, Predicate, Result, config};
+
+use super::at::At;
+use super::env::Env;
+use super::frame::Frame;
+use super::function::RowFunction;
+use super::operator::Operator;
+use super::pipeline::Step;
+use super::report::Tally;
+use crate::read::{limited, settled};
+use crate::tree::parse_filter;
+
+/// Keeps rows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilterRows {
+    /// Condition text: `amount >= 10 and (state == 'open' or name contains "^A")`.
+    pub condition: Option<String>,
+    /// A predicate tree: `{"and": […]}`, `{"or": […]}`, `{"not": …}` and leaves
+    /// `{"column", "operator", "value" | "value_column"}`.
+    pub predicate: Option<Value>,
+    /// A SQL expression; rows stay for which it is true.
+    #[serde(rename = "where")]
+    pub where_: Option<String>,
+}
+
+impl FilterRows {
+    /// The filter as [`parse_filter`] takes it, and where it stands.
+    fn filter(&self, at: &At) -> Result<Option<(Value, String)>> {
+        match (&self.condition, &self.predicate, &self.where_) {
+            (Some(text), None, None) => Ok(Some((json!(text), at.field("condition")))),
+            (None, Some(tree), None) => Ok(Some((tree.clone(), at.field("predicate")))),
+            (None, None, Some(_)) => Ok(None),
+            _ => Err(Error::invalid(
+                at.step(),
+                "give one of `condition`, `predicate` and `where`",
+            )),
+        }
+    }
+
+    /// The predicate, of what is not SQL.
+    pub(super) fn predicate(&self, at: &At) -> Result<Option<Predicate>> {
+        self.filter(at)?
+            .map(|(filter, pointer)| parse_filter(&filter, &pointer).map(Predicate::And))
+            .transpose()
+    }
+}
+
+impl Step for FilterRows {
+    fn check(&self, at: &At) -> Result<()> {
+        self.predicate(at).map(drop)
+    }
+
+    fn plan(self, frame: Frame, at: &At) -> Result<Frame> {
+        frame.tally().add("removed", 0);
+        let Some((filter, pointer)) = self.filter(at)? else {
+            let text = self.where_.unwrap_or_default();
+            return super::sql::filter(frame, &text, &at.field("where"));
+        };
+        let repoint = |error: Error| error.repointed(|_| pointer.clone());
+        let (matches, inputs) = Matches::new(filter, &frame).map_err(repoint)?;
+        frame.filter(Arc::new(matches), inputs)
+    }
+}
+
+/// Whether a predicate holds.
+#[derive(Debug)]
+pub(crate) struct Matches {
+    filter: Value,
+    columns: Vec<String>,
+    test: OnceLock<Test>,
+    tally: Arc<Tally>,
+}
+
+impl Matches {
+    /// For the columns of `frame` that `filter` speaks of, whose places come back.
+    pub(crate) fn new(filter: Value, frame: &Frame) -> Result<(Self, Vec<usize>)> {
+        let predicate = Predicate::And(parse_filter(&filter, "/filter")?);
+        let predicate = settled(&predicate, frame.schema());
+        let test = compile(&predicate, frame.schema())?;
+        drop(test);
+        let mut columns: Vec<String> = Vec::new();
+        for name in predicate.columns() {
+            if frame.find(name).is_some() && !columns.iter().any(|known| known == name) {
+                columns.push(name.to_owned());
+            }
+        }
+        let places = columns.iter().filter_map(|name| frame.find(name)).collect();
+        let matches = Matches {
+            filter,
+            columns,
+            test: OnceLock::new(),
+            tally: frame.tally(),
+        };
+        Ok((matches, places))
+    }
+
+    pub(crate) fn make(args: Value) -> Result<Arc<dyn RowFunction>> {
+        #[derive(Deserialize)]
+        struct Args {
+            filter: Value,
+            columns: Vec<String>,
+        }
+        let args: Args = config::decode(args)?;
+        Ok(Arc::new(Matches {
+            filter: args.filter,
+            columns: args.columns,
+            test: OnceLock::new(),
+            tally: Arc::default(),
+        }))
+    }
+}
+
+impl RowFunction for Matches {
+    fn name(&self) -> &'static str {
+        "weir_matches"
+    }
+
+    fn args(&self) -> Value {
+        json!({"filter": self.filter, "columns": self.columns})
+    }
+
+    fn field(&self, _: &[FieldRef]) -> Result<Field> {
+        Ok(Field::new("", DataType::Boolean, false))
+    }
+
+    fn call(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let fields = self.columns.iter().zip(inputs);
+        let fields = fields.map(|(name, array)| Field::new(name, array.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&schema), inputs.to_vec(), &options)?;
+        let test = match self.test.get() {
+            Some(test) => test,
+            None => {
+                let predicate = Predicate::And(parse_filter(&self.filter, "/filter")?);
+                let test = compile(&settled(&predicate, &schema), &schema)?;
+                self.test.get_or_init(|| test)
+            }
+        };
+        let kept = test.eval(&batch)?;
+        self.tally.add("removed", (rows - kept.true_count()) as u64);
+        Ok(Arc::new(kept))
+    }
+}
+
+/// Sorts rows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SortBy {
+    /// Most significant key first.
+    pub by: Vec<SortKey>,
+}
+
+/// A key of an order.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SortKey {
+    /// The column.
+    pub column: String,
+    /// Smallest first.
+    #[serde(default = "yes")]
+    pub ascending: bool,
+    /// Where nulls go.
+    #[serde(default)]
+    pub nulls: NullsAt,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where nulls stand in an order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NullsAt {
+    /// Before every value.
+    First,
+    /// After every value.
+    #[default]
+    Last,
+}
+
+impl SortKey {
+    pub(super) fn order(&self) -> Order {
+        Order {
+            column: self.column.clone(),
+            ascending: self.ascending,
+            nulls: match self.nulls {
+                NullsAt::First => Nulls::First,
+                NullsAt::Last => Nulls::Last,
+            },
+        }
+    }
+}
+
+impl Step for SortBy {
+    fn check(&self, at: &At) -> Result<()> {
+        if self.by.is_empty() {
+            return Err(Error::invalid(
+                at.field("by"),
+                "give at least one key to sort by",
+            ));
+        }
+        Ok(())
+    }
+
+    fn plan(self, frame: Frame, at: &At) -> Result<Frame> {
+        for (n, key) in self.by.iter().enumerate() {
+            let pointer = format!("{}/column", at.item("by", n));
+            let index = frame.index(&key.column, &pointer)?;
+            let field = frame.field(index);
+            if field.data_type().is_nested() {
+                let shown = weir_core::types::field_type_name(field);
+                let message = format!("rows cannot be sorted by `{}`, a {shown}", key.column);
+                return Err(Error::invalid(pointer, message));
+            }
+        }
+        frame.operate(Arc::new(SortRows { by: self.by }))
+    }
+}
+
+/// Sorts, spilling where it must.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SortRows {
+    by: Vec<SortKey>,
+}
+
+impl SortRows {
+    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(config::decode::<SortRows>(args)?))
+    }
+}
+
+impl Operator for SortRows {
+    fn name(&self) -> &'static str {
+        "weir_sort"
+    }
+
+    fn args(&self) -> Value {
+        json!(self)
+    }
+
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(Arc::clone(input))
+    }
+
+    fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
+        let keys: Vec<Order> = self.by.iter().map(SortKey::order).collect();
+        match env.sort(input, &schema, &keys) {
+            Ok(sorted) => sorted,
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+}
+
+/// Keeps the first rows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRows {
+    /// Rows at most.
+    #[serde(deserialize_with = "config::whole")]
+    pub rows: u64,
+}
+
+impl Step for LimitRows {
+    fn plan(self, frame: Frame, _: &At) -> Result<Frame> {
+        frame.operate(Arc::new(Limit { rows: self.rows }))
+    }
+}
+
+/// Ends the stream after some rows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Limit {
+    rows: u64,
+}
+
+impl Limit {
+    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(config::decode::<Limit>(args)?))
+    }
+}
+
+impl Operator for Limit {
+    fn name(&self) -> &'static str {
+        "weir_limit"
+    }
+
+    fn args(&self) -> Value {
+        json!(self)
+    }
+
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(Arc::clone(input))
+    }
+
+    fn run(self: Arc<Self>, input: BatchStream, _: SchemaRef, _: Env) -> BatchStream {
+        limited(input, self.rows)
+    }
+}
+
+/// Keeps rows by chance.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleRows {
+    /// The share of rows to keep, from 0 to 1; the number is rounded to the
+    /// nearest whole one. This or `rows`.
+    pub fraction: Option<f64>,
+    /// The number of rows to keep. This or `fraction`.
+    #[serde(default, deserialize_with = "config::whole_option")]
+    pub rows: Option<u64>,
+    /// The same rows for the same seed.
+    #[serde(default = "seed")]
+    pub seed: u64,
+}
+
+fn seed() -> u64 {
+    42
+}
+
+impl Step for SampleRows {
+    fn check(&self, at: &At) -> Result<()> {
+        match (self.fraction, self.rows) {
+            (Some(share), None) if !(0.0..=1.0).contains(&share) => Err(Error::invalid(
+                at.field("fraction"),
+                "`fraction` is from 0 to 1",
+            )),
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            _ => Err(Error::invalid(
+                at.step(),
+                "give either `fraction` or `rows`",
+            )),
+        }
+    }
+
+    fn plan(self, frame: Frame, _: &At) -> Result<Frame> {
+        frame.note("seed", self.seed);
+        frame.operate(Arc::new(Sample {
+            fraction: self.fraction,
+            rows: self.rows,
+            seed: self.seed,
+        }))
+    }
+}
+
+/// Spools, counts, then picks as many as are wanted, each set of rows with the
+/// same chance (selection sampling: Knuth, The Art of Computer Programming,
+/// volume 2, 3.4.2, algorithm S).
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    fraction: Option<f64>,
+    rows: Option<u64>,
+    seed: u64,
+}
+
+impl Sample {
+    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(config::decode::<Sample>(args)?))
+    }
+
+    fn wanted(&self, all: u64) -> u64 {
+        match (self.fraction, self.rows) {
+            (Some(share), _) => ((all as f64 * share).round() as u64).min(all),
+            (None, rows) => rows.unwrap_or(0).min(all),
+        }
+    }
+
+    async fn picked(
+        self: Arc<Self>,
+        mut input: BatchStream,
+        schema: SchemaRef,
+        env: Env,
+    ) -> Result<BatchStream> {
+        let mut spool = env.spool(&schema);
+        let mut all = 0_u64;
+        while let Some(batch) = input.next().await.transpose()? {
+            all += batch.num_rows() as u64;
+            spool.push(batch).await?;
+        }
+        let spooled = spool.done().await?;
+        let (mut wanted, mut left) = (self.wanted(all), all);
+        let mut chance = StdRng::seed_from_u64(self.seed);
+        let rows = spooled.read().and_then(move |batch| {
+            let mut pick = |_| {
+                let picked = chance.random_range(0..left) < wanted;
+                left -= 1;
+                wanted -= u64::from(picked);
+                Some(picked)
+            };
+            let kept: BooleanArray = (0..batch.num_rows()).map(&mut pick).collect();
+            futures::future::ready(filter_record_batch(&batch, &kept).map_err(Error::from))
+        });
+        Ok(rows.boxed())
+    }
+}
+
+impl Operator for Sample {
+    fn name(&self) -> &'static str {
+        "weir_sample"
+    }
+
+    fn args(&self) -> Value {
+        json!(self)
+    }
+
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(Arc::clone(input))
+    }
+
+    fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
+        futures::stream::once(self.picked(input, schema, env))
+            .try_flatten()
+            .boxed()
+    }
+}
+
+/// Removes rows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRows {
+    /// Positions from 0; those that no row has are ignored.
+    pub rows: Vec<u64>,
+}
+
+impl Step for RemoveRows {
+    fn plan(self, frame: Frame, _: &At) -> Result<Frame> {
+        frame.tally().add("removed", 0);
+        let tally = frame.tally();
+        let rows = self.rows.into_iter().collect();
+        frame.operate(Arc::new(RemoveRow { rows, tally }))
+    }
+}
+
+/// Leaves rows out by their number.
+#[derive(Debug)]
+pub(crate) struct RemoveRow {
+    rows: HashSet<u64>,
+    tally: Arc<Tally>,
+}
+
+impl RemoveRow {
+    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(RemoveRow {
+            rows: config::decode(args)?,
+            tally: Arc::default(),
+        }))
+    }
+}
+
+impl Operator for RemoveRow {
+    fn name(&self) -> &'static str {
+        "weir_remove_row"
+    }
+
+    fn args(&self) -> Value {
+        let mut rows: Vec<u64> = self.rows.iter().copied().collect();
+        rows.sort_unstable();
+        json!(rows)
+    }
+
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(Arc::clone(input))
+    }
+
+    fn run(self: Arc<Self>, input: BatchStream, _: SchemaRef, _: Env) -> BatchStream {
+        let mut next = 0_u64;
+        let rows = input.and_then(move |batch| {
+            let numbers = next..next + batch.num_rows() as u64;
+            next = numbers.end;
+            let kept: BooleanArray = numbers.map(|n| Some(!self.rows.contains(&n))).collect();
+            self.tally
+                .add("removed", (kept.len() - kept.true_count()) as u64);
+            let kept = filter_record_batch(&batch, &kept);
+            futures::future::ready(kept.map_err(Error::from))
+        });
+        rows.boxed()
+    }
+}
