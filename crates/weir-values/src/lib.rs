@@ -4,11 +4,18 @@
 
 pub mod calendar;
 pub mod columns;
+pub mod counts;
+pub mod dice;
+pub mod fill;
 mod kinds;
+pub mod missing;
 pub mod moment;
+pub mod moments;
 pub mod names;
 pub mod number;
+pub mod order;
 pub mod patterns;
+pub mod quantile;
 pub mod texts;
 
 pub use kinds::ColumnKind;

@@ -1,0 +1,312 @@
+//! Exact quantiles: the values at places of the sorted column, without sorting
+//! it. In memory by selection; beyond it by passes over the column, each of
+//! which settles sixteen bits of the keys, in flat memory.
+
+use crate::order::{KeyKind, Number};
+
+/// Keys of one place that are collected once they are so few.
+const COLLECT: u64 = 1 << 17;
+
+/// Bits that a pass settles.
+const BITS: u32 = 16;
+
+/// Where a quantile lies between two places of the sorted column, from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The place at or below it.
+    pub low: u64,
+    /// The place at or above it.
+    pub high: u64,
+    /// How far it is from the one to the other, from 0 to 1.
+    pub part: f64,
+}
+
+impl Place {
+    /// Place of the linear quantile `q` (0 to 1) of `count` values, which is
+    /// `q·(count − 1)`; none of no values.
+    pub fn of(q: f64, count: u64) -> Option<Self> {
+        let last = count.checked_sub(1)?;
+        if q == 0.5 {
+            // Exact however many there are.
+            let part = if last.is_multiple_of(2) { 0.0 } else { 0.5 };
+            let (low, high) = (last / 2, last.div_ceil(2));
+            return Some(Place { low, high, part });
+        }
+        let at = q * last as f64;
+        let low = (at.floor() as u64).min(last);
+        Some(Place {
+            low,
+            high: (at.ceil() as u64).min(last),
+            part: at - at.floor(),
+        })
+    }
+
+    /// The quantile between the values at its two places. A value of the column
+    /// comes back as it is.
+    pub fn between(&self, low: Number, high: Number) -> Number {
+        if self.part == 0.0 || low == high {
+            return low;
+        }
+        if let (0.5, Some(middle)) = (self.part, middle(low, high)) {
+            return middle;
+        }
+        let (a, b) = (low.to_f64(), high.to_f64());
+        let apart = b - a;
+        Number::Float(if !apart.is_finite() {
+            a * (1.0 - self.part) + b * self.part
+        } else if self.part >= 0.5 {
+            b - apart * (1.0 - self.part)
+        } else {
+            a + apart * self.part
+        })
+    }
+}
+
+/// The middle of two whole numbers, rounded once.
+fn middle(low: Number, high: Number) -> Option<Number> {
+    let sum = match (low, high) {
+        (Number::Int(a), Number::Int(b)) => i128::from(a) + i128::from(b),
+        (Number::Uint(a), Number::Uint(b)) => i128::from(a) + i128::from(b),
+        _ => return None,
+    };
+    Some(Number::Float(sum as f64 / 2.0))
+}
+
+/// The linear quantiles `qs` of the keys of a column, which are put in another
+/// order by it; none of no keys.
+pub fn quantiles(kind: KeyKind, keys: &mut [u64], qs: &[f64]) -> Vec<Option<Number>> {
+    let count = keys.len() as u64;
+    let one = |q: &f64| {
+        let place = Place::of(*q, count)?;
+        let (low, high) = neighbours(keys, place);
+        Some(place.between(kind.value(low), kind.value(high)))
+    };
+    qs.iter().map(one).collect()
+}
+
+fn neighbours(keys: &mut [u64], place: Place) -> (u64, u64) {
+    let (_, low, above) = keys.select_nth_unstable(place.low as usize);
+    let low = *low;
+    let high = if place.high > place.low {
+        above.iter().copied().min().unwrap_or(low)
+    } else {
+        low
+    };
+    (low, high)
+}
+
+/// The keys at some places of a column that is read again and again: each pass
+/// is a [`Selection::push`] of every key and one [`Selection::turn`].
+#[derive(Debug)]
+pub struct Selection {
+    targets: Vec<Target>,
+}
+
+#[derive(Debug)]
+struct Target {
+    /// The place among the keys that begin with `prefix`.
+    rank: u64,
+    prefix: u64,
+    /// Bits of the prefix.
+    known: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Counting(Vec<u64>),
+    Collecting(Vec<u64>),
+    /// None where there is no key at all.
+    Found(Option<u64>),
+}
+
+impl Selection {
+    /// Looks for the keys at `ranks`, from 0.
+    pub fn new(ranks: &[u64]) -> Self {
+        let target = |rank: &u64| Target {
+            rank: *rank,
+            prefix: 0,
+            known: 0,
+            state: State::Counting(vec![0; 1 << BITS]),
+        };
+        Selection {
+            targets: ranks.iter().map(target).collect(),
+        }
+    }
+
+    /// Bytes it may hold.
+    pub fn bytes(&self) -> usize {
+        self.targets.len() * (COLLECT as usize).max(1 << BITS) * size_of::<u64>()
+    }
+
+    /// Looks at keys in this pass.
+    pub fn push(&mut self, keys: &[u64]) {
+        for target in &mut self.targets {
+            let rest = u64::BITS - target.known;
+            let prefix = target.prefix;
+            let begins = |key: u64| rest == u64::BITS || key >> rest == prefix;
+            match &mut target.state {
+                State::Found(_) => {}
+                State::Collecting(found) => found.extend(keys.iter().filter(|key| begins(**key))),
+                State::Counting(counts) => {
+                    for key in keys.iter().filter(|key| begins(**key)) {
+                        counts[(key >> (rest - BITS)) as usize & 0xffff] += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends a pass; true when another one is needed.
+    pub fn turn(&mut self) -> bool {
+        for target in &mut self.targets {
+            target.turn();
+        }
+        let is_open = |target: &Target| !matches!(target.state, State::Found(_));
+        self.targets.iter().any(is_open)
+    }
+
+    /// The keys at the ranks, once no pass is needed; none for a rank beyond the
+    /// column.
+    pub fn found(&self) -> Vec<Option<u64>> {
+        let key = |target: &Target| match target.state {
+            State::Found(key) => key,
+            _ => None,
+        };
+        self.targets.iter().map(key).collect()
+    }
+}
+
+impl Target {
+    fn turn(&mut self) {
+        match &mut self.state {
+            State::Found(_) => {}
+            State::Collecting(keys) => {
+                let rank = (self.rank as usize).min(keys.len().saturating_sub(1));
+                let key = if keys.is_empty() {
+                    None
+                } else {
+                    Some(*keys.select_nth_unstable(rank).1)
+                };
+                self.state = State::Found(key);
+            }
+            State::Counting(counts) => {
+                let mut before = 0;
+                let mut bucket = 0;
+                for (at, count) in counts.iter().enumerate() {
+                    if *count > 0 {
+                        bucket = at;
+                        if before + count > self.rank {
+                            break;
+                        }
+                        before += count;
+                    }
+                }
+                let count = counts[bucket];
+                self.rank = self
+                    .rank
+                    .saturating_sub(before)
+                    .min(count.saturating_sub(1));
+                self.prefix = self.prefix << BITS | bucket as u64;
+                self.known += BITS;
+                self.state = if self.known == u64::BITS {
+                    State::Found(Some(self.prefix))
+                } else if count <= COLLECT {
+                    State::Collecting(Vec::with_capacity(count as usize))
+                } else {
+                    State::Counting(vec![0; 1 << BITS])
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::order::key_of;
+
+    fn floats(values: &[f64], qs: &[f64]) -> Vec<Option<f64>> {
+        let mut keys: Vec<u64> = values.iter().map(|value| key_of(*value)).collect();
+        let found = quantiles(KeyKind::Float, &mut keys, qs);
+        found.into_iter().map(|q| q.map(Number::to_f64)).collect()
+    }
+
+    fn signed(values: &[i64]) -> Number {
+        let mut keys: Vec<u64> = values.iter().map(|v| *v as u64 ^ (1 << 63)).collect();
+        quantiles(KeyKind::Signed, &mut keys, &[0.5])[0].unwrap()
+    }
+
+    #[test]
+    fn linear_between_places() {
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 100.0];
+        let found = floats(&values, &[0.0, 0.25, 0.5, 0.75, 1.0]);
+        let expected = [1.0, 3.25, 5.5, 7.75, 100.0].map(Some);
+        assert_eq!(found, expected);
+        assert_eq!(floats(&[], &[0.5]), [None]);
+        assert_eq!(floats(&[7.0], &[0.25, 0.5]), [Some(7.0); 2]);
+        assert_eq!(floats(&[f64::MAX, -f64::MAX], &[0.5]), [Some(0.0)]);
+    }
+
+    #[test]
+    fn whole_numbers_beyond_floats() {
+        let big = 9_007_199_254_740_993;
+        assert_eq!(signed(&[big, i64::MIN, i64::MAX]), Number::Int(big));
+        assert_eq!(signed(&[big, big]), Number::Int(big));
+        assert_eq!(signed(&[1, 2]), Number::Float(1.5));
+        assert_eq!(signed(&[i64::MIN, i64::MAX]), Number::Float(-0.5));
+    }
+
+    fn select(keys: &[u64], ranks: &[u64]) -> Vec<Option<u64>> {
+        let mut selection = Selection::new(ranks);
+        for _ in 0..5 {
+            for piece in keys.chunks(1000) {
+                selection.push(piece);
+            }
+            if !selection.turn() {
+                break;
+            }
+        }
+        selection.found()
+    }
+
+    #[test]
+    fn passes_find_what_many_equal_keys_hide() {
+        let mut keys: Vec<u64> = vec![77; 300_000];
+        keys.extend(0..1000);
+        assert_eq!(
+            select(&keys, &[0, 77, 150_000, 300_999]),
+            [0, 77, 77, 999].map(Some)
+        );
+        assert_eq!(select(&[], &[0]), [None]);
+    }
+
+    proptest! {
+        #[test]
+        fn passes_find_what_sorting_finds(
+            keys in prop::collection::vec(any::<u64>(), 1..3000),
+            at in prop::collection::vec(0.0_f64..1.0, 1..5),
+        ) {
+            let ranks: Vec<u64> = at.iter().map(|a| (a * keys.len() as f64) as u64).collect();
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            let expected: Vec<_> = ranks.iter().map(|r| Some(sorted[*r as usize])).collect();
+            prop_assert_eq!(select(&keys, &ranks), expected);
+        }
+
+        #[test]
+        fn quantiles_are_those_of_the_sorted_column(
+            mut values in prop::collection::vec(-1e9_f64..1e9, 1..500),
+            q in 0.0_f64..=1.0,
+        ) {
+            let found = floats(&values, &[q])[0].unwrap();
+            values.sort_by(f64::total_cmp);
+            let at = q * (values.len() - 1) as f64;
+            let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
+            prop_assert!(low <= found && found <= high);
+            prop_assert!((found - (low + (high - low) * at.fract())).abs() < 1e-5);
+        }
+    }
+}
