@@ -5,8 +5,10 @@
 pub mod calendar;
 pub mod columns;
 pub mod counts;
+pub mod detect;
 pub mod dice;
 pub mod fill;
+pub mod imputation;
 mod kinds;
 pub mod missing;
 pub mod moment;
