@@ -8,11 +8,11 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use weir_core::{Error, Result};
 
 use crate::texts::{Texts, shown};
-use crate::{moment, number};
+use crate::{instants, moment, number};
 
 /// The code of errors about a cell that cannot be read.
 pub const UNREADABLE: &str = "unreadable_value";
@@ -172,20 +172,10 @@ pub fn as_moments(array: &ArrayRef) -> std::result::Result<TimestampMicrosecondA
     if let Some(texts) = Texts::of(array) {
         return Ok(text_moments(&texts)?);
     }
-    let moments = match array.data_type() {
-        // The zone of a timestamp is a way to show it: its values are in UTC.
-        DataType::Timestamp(unit, Some(_)) => cast_to(
-            &cast_to(array, &DataType::Timestamp(*unit, Some("UTC".into())))?,
-            &naive(*unit),
-        )?,
-        _ => Arc::clone(array),
-    };
-    let moments = cast_to(&moments, &naive(TimeUnit::Microsecond))?;
-    Ok(moments.as_primitive::<TimestampMicrosecondType>().clone())
-}
-
-fn naive(unit: TimeUnit) -> DataType {
-    DataType::Timestamp(unit, None)
+    match instants::micros_of(array) {
+        Some(moments) => Ok(moments),
+        None => Ok(TimestampMicrosecondArray::new_null(array.len())),
+    }
 }
 
 fn text_moments(texts: &Texts<'_>) -> std::result::Result<TimestampMicrosecondArray, Unreadable> {

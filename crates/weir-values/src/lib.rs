@@ -3,12 +3,13 @@
 //! no stream and no request is known here.
 
 pub mod calendar;
+pub mod case;
 pub mod columns;
+pub mod convert;
 pub mod counts;
-pub mod detect;
 pub mod dice;
 pub mod fill;
-pub mod imputation;
+pub mod instants;
 mod kinds;
 pub mod missing;
 pub mod moment;
@@ -18,6 +19,8 @@ pub mod number;
 pub mod order;
 pub mod patterns;
 pub mod quantile;
+pub mod replace;
 pub mod texts;
+pub mod trim;
 
 pub use kinds::ColumnKind;

@@ -13,7 +13,6 @@ mod lower;
 mod operator;
 mod operators;
 mod pipeline;
-mod push;
 mod report;
 mod rows;
 mod run;
