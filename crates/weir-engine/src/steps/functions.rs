@@ -7,11 +7,15 @@ use weir_core::{Error, Result};
 
 use super::function::RowFunction;
 use super::rows::Matches;
+use super::sql::SqlExpression;
 
 type Make = fn(Value) -> Result<Arc<dyn RowFunction>>;
 
 /// Every row function.
-const FUNCTIONS: &[(&str, Make)] = &[("weir_matches", Matches::make)];
+const FUNCTIONS: &[(&str, Make)] = &[
+    ("weir_matches", Matches::make),
+    ("weir_expression", SqlExpression::make),
+];
 
 /// The row function `name` with `args`.
 pub(crate) fn function(name: &str, args: Value) -> Result<Arc<dyn RowFunction>> {

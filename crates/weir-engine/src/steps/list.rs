@@ -3,6 +3,7 @@
 use super::pipeline::StepKind;
 use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
 use super::shape::{RemoveColumn, Rename, Select};
+use super::sql::Sql;
 
 /// Every step, in the order of the catalogue.
 pub(super) const STEPS: &[StepKind] = &[
@@ -34,4 +35,9 @@ pub(super) const STEPS: &[StepKind] = &[
         "Keeps rows by chance, the same ones for the same seed, in their order",
     ),
     StepKind::of::<RemoveRows>("remove_row", &[], "Removes rows by their position"),
+    StepKind::of::<Sql>(
+        "sql",
+        &["custom"],
+        "Runs one SELECT over the table `input`; no files, no network, no writes",
+    ),
 ];

@@ -13,6 +13,7 @@ mod lower;
 mod operator;
 mod operators;
 mod pipeline;
+mod push;
 mod report;
 mod rows;
 mod run;

@@ -8,6 +8,7 @@ use weir_core::{Error, Result};
 use super::enter::Enter;
 use super::operator::Operator;
 use super::rows::{Limit, RemoveRow, Sample, SortRows};
+use super::sql::Query;
 
 type Make = fn(Value) -> Result<Arc<dyn Operator>>;
 
@@ -18,6 +19,7 @@ const OPERATORS: &[(&str, Make)] = &[
     ("weir_limit", Limit::make),
     ("weir_sample", Sample::make),
     ("weir_remove_row", RemoveRow::make),
+    ("weir_sql", Query::make),
 ];
 
 /// The operator `name` with `args`.

@@ -120,6 +120,8 @@ pub(super) struct Planned {
     pub(super) args: Value,
     pub(super) at: At,
     pub(super) ask: Option<Ask>,
+    /// The read does it.
+    pub(super) pushed: bool,
 }
 
 impl std::fmt::Debug for StepKind {
@@ -186,6 +188,7 @@ fn parse(step: &Value, at: At) -> Result<Planned> {
         args,
         at,
         ask,
+        pushed: false,
     })
 }
 

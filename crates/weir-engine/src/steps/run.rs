@@ -101,6 +101,10 @@ pub(super) async fn planned(
     let at = options.kinds_at.as_deref().unwrap_or("/column_types");
     frame.mean(&options.kinds, at)?;
     for step in &pipeline.steps {
+        if step.pushed {
+            report.begin(step.kind.op).set("pushed_down", true);
+            continue;
+        }
         let side = match &step.ask {
             None => None,
             Some(ask) => Some(others.open(ask, &step.at).await?),

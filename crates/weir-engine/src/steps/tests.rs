@@ -111,6 +111,8 @@ const WRITTEN: &[&str] = &[
     r#"{"op": "limit", "rows": 3}"#,
     r#"{"op": "sample", "rows": 3}"#,
     r#"{"op": "remove_row", "rows": [3, 1]}"#,
+    r#"{"op": "filter_rows", "where": "a > 1 and upper(b) = 'X'"}"#,
+    r#"{"op": "sql", "query": "select b, count(*) as n from input group by b"}"#,
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
