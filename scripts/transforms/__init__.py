@@ -1,0 +1,1 @@
+"""What bench-transform, bench-spill and bench-transform-bodies share."""
