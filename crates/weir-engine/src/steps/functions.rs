@@ -6,6 +6,7 @@ use serde_json::Value;
 use weir_core::{Error, Result};
 
 use super::function::RowFunction;
+use super::impute::{Constant, Copied, There};
 use super::rows::Matches;
 use super::sql::SqlExpression;
 
@@ -15,6 +16,9 @@ type Make = fn(Value) -> Result<Arc<dyn RowFunction>>;
 const FUNCTIONS: &[(&str, Make)] = &[
     ("weir_matches", Matches::make),
     ("weir_expression", SqlExpression::make),
+    ("weir_constant", Constant::make),
+    ("weir_copied", Copied::make),
+    ("weir_there", There::make),
 ];
 
 /// The row function `name` with `args`.

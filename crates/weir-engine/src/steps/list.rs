@@ -1,5 +1,6 @@
 //! Every step there is.
 
+use super::impute::{DropNulls, FillNulls, Impute};
 use super::pipeline::StepKind;
 use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
 use super::shape::{RemoveColumn, Rename, Select};
@@ -40,4 +41,11 @@ pub(super) const STEPS: &[StepKind] = &[
         &["custom"],
         "Runs one SELECT over the table `input`; no files, no network, no writes",
     ),
+    StepKind::of::<Impute>(
+        "impute",
+        &[],
+        "Fills missing values: nulls, and text that is empty or blank",
+    ),
+    StepKind::of::<FillNulls>("fill_nulls", &[], "Fills nulls"),
+    StepKind::of::<DropNulls>("drop_nulls", &[], "Removes rows with nulls"),
 ];

@@ -2,12 +2,19 @@
 //! one plan of DataFusion.
 
 mod at;
+mod auto;
+mod carry;
 mod codec;
+mod constant;
 mod enter;
 mod env;
+mod facts;
+mod fill;
+mod filling;
 mod frame;
 mod function;
 mod functions;
+mod impute;
 mod list;
 mod lower;
 mod operator;

@@ -24,7 +24,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use weir_core::{BatchStream, Result};
 
@@ -44,6 +45,27 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// The rows. `schema` is that of `input`.
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream;
+
+    /// Whether the types that it gives for `input` depend on the rows.
+    fn settles(&self, input: &SchemaRef) -> bool {
+        let _ = input;
+        false
+    }
+
+    /// As [`Operator::run`], but with the schema that the rows call for. What
+    /// [`Operator::schema`] says holds where a plan has to be whole beforehand.
+    fn settle(
+        self: Arc<Self>,
+        input: BatchStream,
+        schema: SchemaRef,
+        env: Env,
+    ) -> BoxFuture<'static, Result<(SchemaRef, BatchStream)>> {
+        async move {
+            let made = self.schema(&schema)?;
+            Ok((made, self.run(input, schema, env)))
+        }
+        .boxed()
+    }
 }
 
 /// An operator in a logical plan. A second input is its side.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use weir_core::{Error, Result};
 
+use super::auto::Auto;
+use super::carry::{Back, Carry};
 use super::enter::Enter;
+use super::fill::Fill;
 use super::operator::Operator;
 use super::rows::{Limit, RemoveRow, Sample, SortRows};
 use super::sql::Query;
@@ -20,6 +23,10 @@ const OPERATORS: &[(&str, Make)] = &[
     ("weir_sample", Sample::make),
     ("weir_remove_row", RemoveRow::make),
     ("weir_sql", Query::make),
+    ("weir_fill", Fill::make),
+    ("weir_carry", Carry::make),
+    ("weir_back", Back::make),
+    ("weir_auto", Auto::make),
 ];
 
 /// The operator `name` with `args`.
