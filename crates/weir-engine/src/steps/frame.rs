@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan, Projection};
 use serde_json::Value;
 use weir_core::source::unknown_column;
-use weir_core::{Error, Result};
+use weir_core::{BatchStream, Error, Result};
 use weir_values::ColumnKind;
 
 use super::at::At;
@@ -26,6 +26,30 @@ pub struct Frame {
     kinds: Vec<Option<ColumnKind>>,
     tally: Arc<Tally>,
     side: Option<(SchemaRef, LogicalPlan)>,
+    late: Option<Late>,
+}
+
+/// An operator at the end of a plan whose types depend on the rows, and the plan
+/// before it.
+pub(super) struct Late {
+    pub(super) operator: Arc<dyn Operator>,
+    pub(super) plan: LogicalPlan,
+    pub(super) schema: SchemaRef,
+    pub(super) kinds: Vec<Option<ColumnKind>>,
+}
+
+/// What the columns of `schema` mean that come from those of `before`.
+fn kinds_in(
+    schema: &Schema,
+    before: &Schema,
+    kinds: &[Option<ColumnKind>],
+) -> Vec<Option<ColumnKind>> {
+    let kind_of = |field: &FieldRef| {
+        let index = before.index_of(field.name()).ok()?;
+        let same = before.field(index).data_type() == field.data_type();
+        kinds[index].filter(|_| same)
+    };
+    schema.fields().iter().map(kind_of).collect()
 }
 
 /// A column of a projection.
@@ -79,6 +103,7 @@ impl Frame {
             schema,
             tally: Arc::default(),
             side: None,
+            late: None,
         }
     }
 
@@ -95,6 +120,7 @@ impl Frame {
     /// Begins the next step.
     pub(crate) fn step(mut self, tally: Arc<Tally>, side: Option<Side>) -> Result<Self> {
         self.tally = tally;
+        self.late = None;
         self.side = match side {
             None => None,
             Some(side) => {
@@ -195,6 +221,7 @@ impl Frame {
         }
         let projection = Projection::try_new(exprs, Arc::new(self.plan)).map_err(ours)?;
         self.plan = LogicalPlan::Projection(projection);
+        self.late = None;
         let metadata = self.schema.metadata().clone();
         self.schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         self.kinds = kinds;
@@ -259,6 +286,7 @@ impl Frame {
         let call = ScalarFunction::new_udf(Udf::scalar(function), args);
         let filter = Filter::try_new(Expr::ScalarFunction(call), Arc::new(self.plan));
         self.plan = LogicalPlan::Filter(filter.map_err(ours)?);
+        self.late = None;
         Ok(self)
     }
 
@@ -284,13 +312,13 @@ impl Frame {
         side: Option<LogicalPlan>,
     ) -> Result<Self> {
         let schema = nullable(operator.schema(&self.schema)?.as_ref());
-        let before = &self.schema;
-        let kind_of = |field: &FieldRef| {
-            let index = self.find(field.name())?;
-            let same = before.field(index).data_type() == field.data_type();
-            self.kinds[index].filter(|_| same)
-        };
-        let kinds = schema.fields().iter().map(kind_of).collect();
+        let kinds = kinds_in(&schema, &self.schema, &self.kinds);
+        self.late = operator.settles(&self.schema).then(|| Late {
+            operator: Arc::clone(&operator),
+            plan: self.plan.clone(),
+            schema: Arc::clone(&self.schema),
+            kinds: self.kinds.clone(),
+        });
         let inputs = std::iter::once(self.plan).chain(side).collect();
         let node = OperatorNode::new(operator, inputs, &schema).map_err(ours)?;
         self.plan = LogicalPlan::Extension(Extension {
@@ -299,6 +327,26 @@ impl Frame {
         self.kinds = kinds;
         self.schema = schema;
         Ok(self)
+    }
+
+    /// The operator at the end, if its types depend on the rows.
+    pub(super) fn late(&mut self) -> Option<Late> {
+        self.late.take()
+    }
+
+    /// A table of `schema` behind `late`, without rows where a plan is only looked
+    /// at.
+    pub(super) fn behind(
+        late: &Late,
+        schema: &SchemaRef,
+        rows: Option<BatchStream>,
+    ) -> Result<Self> {
+        let schema = nullable(schema);
+        let table = StreamTable::once(Arc::clone(&schema), rows);
+        let kinds = kinds_in(&schema, &late.schema, &late.kinds);
+        let mut frame = Frame::new(super::lower::table("input", table)?, schema);
+        frame.kinds = kinds;
+        Ok(frame)
     }
 
     /// A name that no column has: `name`, else `name_2`, `name_3`, …

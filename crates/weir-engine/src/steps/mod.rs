@@ -42,6 +42,8 @@ pub use spool::{Spool, Spooled};
 pub(crate) use lower::session;
 
 #[cfg(test)]
+mod impute_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -13,9 +13,9 @@ use weir_values::ColumnKind;
 
 use super::enter::Enter;
 use super::env::{Env, Side};
-use super::frame::Frame;
+use super::frame::{Frame, Late};
 use super::lower;
-use super::pipeline::{Others, Pipeline, no_others};
+use super::pipeline::{Others, Pipeline, Planned, no_others};
 use super::report::Report;
 use crate::plan::{StreamTable, ours};
 use crate::read::Engine;
@@ -52,13 +52,36 @@ impl Engine {
         ctx: &Context,
     ) -> Result<Transformed> {
         let mut report = Report::default();
-        let (plan, schema) = planned(rows, pipeline, options, &mut report).await?;
+        let mut frame = entered(rows, options)?;
+        for (n, step) in pipeline.steps.iter().enumerate() {
+            frame = put(frame, step, options, &mut report).await?;
+            if let Some(late) = frame.late() {
+                // What is wrong with the steps behind is told before rows flow.
+                let looked_at = Frame::behind(&late, frame.schema(), None)?;
+                look(looked_at, &pipeline.steps[n + 1..])?;
+                frame = self.settled(late, ctx).await?;
+            }
+        }
+        let (plan, schema) = frame.into_plan();
         let stream = self.run(&plan, &schema, ctx).await?;
         Ok(Transformed {
             schema,
             stream,
             report,
         })
+    }
+
+    /// Runs the plan as far as types depend on the rows; the rest is planned over
+    /// what it gives.
+    async fn settled(&self, late: Late, ctx: &Context) -> Result<Frame> {
+        let rows = self.run(&late.plan, &late.schema, ctx).await?;
+        let env = Env::new(self.task(&ctx.memory), ctx);
+        let operator = Arc::clone(&late.operator);
+        let settled = operator.settle(rows, Arc::clone(&late.schema), env);
+        // Not on the threads that serve requests.
+        let settled = ctx.compute.spawn(settled);
+        let (schema, rows) = ctx.bounded(async { settled.await? }).await?;
+        Frame::behind(&late, &schema, Some(rows))
     }
 
     async fn run(
@@ -89,34 +112,57 @@ impl Engine {
     }
 }
 
-/// The plan of `pipeline` over `rows`, and the schema of what it gives.
+/// The plan of `pipeline` over `rows` as a whole, and the schema of what it gives:
+/// types that depend on the rows are those that hold whatever comes.
+#[cfg(test)]
 pub(super) async fn planned(
     rows: Side,
     pipeline: &Pipeline,
     options: &TransformOptions,
     report: &mut Report,
 ) -> Result<(LogicalPlan, SchemaRef)> {
-    let others = options.others.clone().unwrap_or_else(no_others);
-    let mut frame = entered(rows)?;
-    let at = options.kinds_at.as_deref().unwrap_or("/column_types");
-    frame.mean(&options.kinds, at)?;
+    let mut frame = entered(rows, options)?;
     for step in &pipeline.steps {
-        if step.pushed {
-            report.begin(step.kind.op).set("pushed_down", true);
-            continue;
-        }
-        let side = match &step.ask {
-            None => None,
-            Some(ask) => Some(others.open(ask, &step.at).await?),
-        };
-        frame = frame.step(report.begin(step.kind.op), side)?;
-        frame = (step.kind.plan)(step.args.clone(), frame, &step.at)?;
+        frame = put(frame, step, options, report).await?;
     }
     Ok(frame.into_plan())
 }
 
-fn entered(rows: Side) -> Result<Frame> {
+async fn put(
+    frame: Frame,
+    step: &Planned,
+    options: &TransformOptions,
+    report: &mut Report,
+) -> Result<Frame> {
+    if step.pushed {
+        report.begin(step.kind.op).set("pushed_down", true);
+        return Ok(frame);
+    }
+    let side = match &step.ask {
+        None => None,
+        Some(ask) => {
+            let others = options.others.clone().unwrap_or_else(no_others);
+            Some(others.open(ask, &step.at).await?)
+        }
+    };
+    let frame = frame.step(report.begin(step.kind.op), side)?;
+    (step.kind.plan)(step.args.clone(), frame, &step.at)
+}
+
+/// Plans `steps`, as far as they need no other table, to see what is wrong.
+fn look(mut frame: Frame, steps: &[Planned]) -> Result<()> {
+    for step in steps.iter().take_while(|step| step.ask.is_none()) {
+        frame = frame.step(Arc::default(), None)?;
+        frame = (step.kind.plan)(step.args.clone(), frame, &step.at)?;
+    }
+    Ok(())
+}
+
+fn entered(rows: Side, options: &TransformOptions) -> Result<Frame> {
     let table = StreamTable::once(Arc::clone(&rows.schema), Some(rows.stream));
     let scan = lower::table("input", table)?;
-    Frame::new(scan, rows.schema).operate(Arc::new(Enter))
+    let mut frame = Frame::new(scan, rows.schema).operate(Arc::new(Enter))?;
+    let at = options.kinds_at.as_deref().unwrap_or("/column_types");
+    frame.mean(&options.kinds, at)?;
+    Ok(frame)
 }
