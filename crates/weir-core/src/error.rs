@@ -276,6 +276,16 @@ impl Error {
         self
     }
 
+    /// Puts what `new` makes of it in the place of each field.
+    #[must_use]
+    pub fn refielded(mut self, new: impl Fn(FieldError) -> FieldError) -> Self {
+        self.0.fields = std::mem::take(&mut self.0.fields)
+            .into_iter()
+            .map(new)
+            .collect();
+        self
+    }
+
     /// Marks every field as a query parameter instead of a part of the body.
     #[must_use]
     pub fn as_parameter(mut self) -> Self {

@@ -66,7 +66,15 @@ pub async fn rows_in(
         .get_or_insert(intake.body_bytes.saturating_mul(16));
     let unpacker = Unpacker::new(media::coding(headers)?, options.limits.ratio)?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    let ctx = intake.ctx.clone();
+    // Whoever takes no more rows ends their reading, and nothing beside it.
+    let ctx = Context {
+        cancel: intake.ctx.cancel.child_token(),
+        ..intake.ctx
+    };
+    let intake = Intake {
+        ctx: ctx.clone(),
+        ..intake
+    };
     let reader = Reading {
         body,
         unpacker,
