@@ -19,6 +19,11 @@ const fn page(code: &'static str, title: &'static str, text: &'static str) -> Pa
 /// All codes, in alphabetical order.
 pub const PAGES: &[Page] = &[
     page(
+        "all_missing",
+        "Every value is missing",
+        "A step would fill gaps from the values of a column that has none. Give it a constant, or leave the column out.",
+    ),
+    page(
         "already_created",
         "It was made already",
         "The same request was answered before; what it made cannot be shown again.",
@@ -184,6 +189,16 @@ pub const PAGES: &[Page] = &[
         "A filter is condition text, or a tree of and, or, not and leaves; the detail names the place.",
     ),
     page(
+        "invalid_pattern",
+        "The pattern is no regular expression",
+        "The detail says what is wrong with it. Where text is meant as it stands, leave `regex` out.",
+    ),
+    page(
+        "invalid_query",
+        "The SQL cannot run",
+        "SQL in a step is one SELECT over the table `input`, or one expression over its columns, without files, other tables and writes; the detail says what is wrong.",
+    ),
+    page(
         "invalid_reference",
         "The reference is not valid",
         "A reference is written ${NAME:-default}, {{ aws_secret('id') }}, file:/path, @kind.name or credential:name#field.",
@@ -257,6 +272,11 @@ pub const PAGES: &[Page] = &[
         "not_ready",
         "The service is not ready",
         "It is starting, stopping, or its store is away. Try again after Retry-After.",
+    ),
+    page(
+        "out_of_range",
+        "A value does not fit",
+        "A number is beyond what the type of its column can hold exactly. Convert the column first, or leave such values out.",
     ),
     page(
         "outside_scope",
@@ -419,6 +439,11 @@ pub const PAGES: &[Page] = &[
         "Your key has as many loads running as it may. Wait as long as Retry-After says, or cancel one of them.",
     ),
     page(
+        "too_many_steps",
+        "Too many steps",
+        "A list of steps, with those of its recipe, is longer than what one plan takes. Join steps over several columns into one, or send the rows through twice.",
+    ),
+    page(
         "unauthorized",
         "No valid key",
         "Send Authorization: Bearer <api key>. The first admin key is in the file named in the service's log.",
@@ -447,6 +472,21 @@ pub const PAGES: &[Page] = &[
         "unknown_field",
         "Unknown field",
         "The detail names the nearest known field; the hint lists all of them.",
+    ),
+    page(
+        "unknown_recipe",
+        "No such recipe",
+        "GET /v1/recipes lists the recipes your key may see, GET /v1/recipes/{recipe}/versions the versions of one.",
+    ),
+    page(
+        "unknown_source",
+        "No such source",
+        "A step names a source that does not exist, or is outside what your key may see. GET /v1/sources lists them.",
+    ),
+    page(
+        "unknown_step",
+        "No such step",
+        "GET /v1/transforms lists every step with the JSON Schema of its arguments; the detail names the nearest one.",
     ),
     page(
         "unknown_type",

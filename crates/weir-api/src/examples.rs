@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const DEPTH: usize = 12;
 
 /// Examples of schemas by name.
-const WRITTEN: [(&str, &str); 9] = [
+const WRITTEN: [(&str, &str); 11] = [
     (
         "SourceCreate",
         r#"{"name": "shop", "connector": "postgres", "config": {"host": "127.0.0.1", "database": "shop", "user": "reader", "password": "a password"},
@@ -31,8 +31,19 @@ const WRITTEN: [(&str, &str); 9] = [
         r#"{"query": "select id, total from orders where created > $1", "params": ["2026-01-01"]}"#,
     ),
     (
+        "RecipeCreate",
+        r#"{"name": "clean", "description": "What every list of orders goes through", "labels": {"team": "sales"},
+            "steps": [{"op": "filter_rows", "condition": "total > 0"}, {"op": "select", "columns": ["id", "total"]}],
+            "column_types": {"total": "number_with_decimals"}}"#,
+    ),
+    (
+        "RecipePatch",
+        r#"{"steps": [{"op": "select", "columns": ["id"]}], "labels": {"team": null}}"#,
+    ),
+    (
         "TransformRequest",
-        r#"{"data": [{"id": 1, "total": 12.50}, {"id": 2, "total": null}], "column_types": {"id": "int32"}}"#,
+        r#"{"data": [{"id": 1, "total": 12.50}, {"id": 2, "total": null}], "steps": [{"op": "limit", "rows": 1}],
+            "column_types": {"id": "int32"}}"#,
     ),
     (
         "PreviewAnswer",

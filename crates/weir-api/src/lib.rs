@@ -24,6 +24,7 @@ mod pages;
 mod paging;
 mod polish;
 mod problem;
+mod recipes;
 mod request;
 mod rows;
 pub mod runs;
@@ -31,6 +32,7 @@ mod sources;
 pub mod state;
 mod surface;
 pub mod system;
+mod transforms;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -141,6 +143,15 @@ fn guarded_routes() -> Routes {
             "/credentials/{credential}/resolve",
             post(credentials::resolve),
         )
+        .route("/recipes", get(recipes::list).post(recipes::create))
+        .route(
+            "/recipes/{recipe}",
+            get(recipes::get)
+                .patch(recipes::update)
+                .delete(recipes::delete),
+        )
+        .route("/recipes/{recipe}/versions", get(recipes::versions))
+        .route("/transforms", get(transforms::list))
         .route("/sources", get(sources::list).post(sources::create))
         .route(
             "/sources/{source}",

@@ -9,8 +9,13 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use crate::problem::Problem;
-use crate::rows::{DryRun, LoadRequest, PreviewAnswer, PreviewRequest, TransformRequest};
-use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, sources, system};
+use crate::rows::{
+    DryRun, LoadRequest, PreviewAnswer, PreviewRequest, TransformPart, TransformRequest,
+};
+use crate::{
+    audit, credentials, examples, keys, openapi30, pages, polish, recipes, runs, sources, system,
+    transforms,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +29,7 @@ use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, 
         (name = "sources", description = "Registered data sources"),
         (name = "credentials", description = "Values that sources are opened with; they go in and never come out"),
         (name = "rows", description = "Streams, schemas, previews and loads"),
+        (name = "recipes", description = "The steps there are, and lists of them that are kept"),
         (name = "runs", description = "What was loaded, how it ended, and how to stop it"),
         (name = "connectors", description = "The systems this build can speak to"),
         (name = "keys", description = "Api keys, and who did what"),
@@ -32,6 +38,8 @@ use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, 
     paths(
         credentials::create, credentials::list, credentials::get, credentials::update, credentials::delete,
         credentials::rotate, credentials::versions, credentials::resolve,
+        recipes::create, recipes::list, recipes::get, recipes::update, recipes::delete, recipes::versions,
+        transforms::list,
         sources::create, sources::list, sources::get, sources::update, sources::delete,
         sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
         sources::streams::streams, sources::streams::schema,
@@ -40,7 +48,7 @@ use crate::{audit, credentials, examples, keys, openapi30, pages, polish, runs, 
         system::connectors, system::connector, system::whoami, system::limits,
         crate::metrics::metrics, system::healthz, system::readyz, pages::problem
     ),
-    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest))
+    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest, TransformPart))
 )]
 struct Document;
 

@@ -12,6 +12,7 @@ mod tree;
 pub use condition::parse_condition;
 pub use read::{Answer, Engine, EngineLimits};
 pub use tree::{parse_filter, parse_predicate};
+pub use weir_values::ColumnKind;
 
 #[cfg(test)]
 mod filter_tests;

@@ -24,7 +24,7 @@ use crate::state::App;
 use crate::{etag, paging};
 pub use model::{
     CredentialCreate, CredentialPage, CredentialPatch, CredentialResolved, CredentialRotate,
-    CredentialVersion, CredentialVersionPage, CredentialView, given,
+    CredentialVersion, CredentialVersionPage, CredentialView, VersionMaker, given,
 };
 use model::{ResolvedField, UsedBy, masked};
 

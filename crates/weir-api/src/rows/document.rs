@@ -41,7 +41,7 @@ impl Act {
                 "All rows, streamed. A failure after the first byte breaks the answer off visibly."
             }
             Act::Transform => {
-                "Rows in, rows out, from any format to any format. A JSON body holds `data` and `steps`; bodies of other formats are streamed, and may be packed with gzip or zstd."
+                "Rows in, through steps, rows out, from any format to any format. A JSON body holds `data` and `steps`; bodies of other formats are streamed, and may be packed with gzip or zstd. A multipart body has the part `request` first, then `data`, which is streamed, too."
             }
         }
     }
@@ -79,7 +79,16 @@ impl Act {
             return vec![
                 option("steps", text, text_of(8192)),
                 option("types", types, json!({ "type": "string" })),
-                option("recipe", "A saved recipe", json!({ "type": "string" })),
+                option(
+                    "column_types",
+                    "What columns mean, or are read as, as a JSON object",
+                    text_of(8192),
+                ),
+                option(
+                    "recipe",
+                    "A saved recipe: `name`, or `name@3` for one of its versions",
+                    json!({ "type": "string" }),
+                ),
             ];
         }
         let mut all = vec![json!({
@@ -105,6 +114,12 @@ fn rows_or_json() -> Value {
         };
         content.insert(format.media_type().to_owned(), json!({ "schema": schema }));
     }
+    let binary = json!({ "type": "string", "format": "binary" });
+    let parts = json!({ "type": "object", "required": ["request", "data"],
+        "properties": { "request": reference("TransformPart"), "data": binary } });
+    let request = json!({ "request": { "contentType": "application/json" } });
+    let parts = json!({ "schema": parts, "encoding": request });
+    content.insert("multipart/form-data".to_owned(), parts);
     json!({ "required": true, "content": content })
 }
 

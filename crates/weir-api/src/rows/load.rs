@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result};
 use weir_engine::Answer;
-use weir_store::{Access, SourceRow};
+use weir_engine::steps::Report;
+use weir_store::SourceRow;
 use weir_wire::{Rows, RowsOptions, respond};
 
+use super::others::Beside;
+use super::steps::Work;
 use super::{
     Call, Count, access, answer, data_headers, delivery, recorded, timing_header, total,
     total_headers,
@@ -26,6 +31,8 @@ pub(super) struct Load {
     pub(super) call: Call,
     pub(super) row: SourceRow,
     pub(super) read: Read,
+    /// What is done with the rows that were read.
+    pub(super) work: Work,
     pub(super) options: RowsOptions,
     /// Wall time at most.
     pub(super) limit: Duration,
@@ -43,8 +50,7 @@ impl Load {
             kind: RunKind::Load,
             id,
             caller: &self.call.caller,
-            source: &self.row,
-            read: &self.read,
+            read: Some((&self.row, &self.read)),
             trace_id: self.call.trace_id,
         };
         let (run, mut start) = self.call.app.begin(&begin)?;
@@ -73,37 +79,65 @@ impl Load {
         ctx.bounded(ctx.memory.admit(true)).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
-        let answer = self.recorded(access, &ctx).await?;
+        let opened = self.through(run.id(), &ctx);
+        let Call { app, caller, .. } = &self.call;
+        let through = recorded(app, caller, access, opened).await?;
+        if let Some(report) = through.report {
+            run.reports(report);
+        }
         let prepared = start.elapsed();
         let rows = Rows {
-            schema: answer.schema,
-            batches: within(answer.stream, &self.call.app.limits),
+            batches: within(through.rows.batches, &app.limits),
+            ..through.rows
         };
         let memory = ctx.memory.clone();
         let delivery = delivery(&self.call, &self.row, run, memory, Box::pin(ctx.ended()));
         let mut response = respond(rows, self.options.clone(), delivery).await?;
-        data_headers(&mut response, &self.row, &self.read, run.id());
+        let is_plain = self.work.is_empty();
+        data_headers(&mut response, &self.row, &self.read, run.id(), is_plain);
         total_headers(&mut response, total);
         timing_header(&mut response, prepared, start.elapsed());
         Ok(response)
     }
 
-    /// The answer of the source, which works while the read is being recorded.
-    async fn recorded(&self, access: Access, ctx: &Context) -> Result<Answer> {
+    /// The rows of the source, through the steps that it does not take itself.
+    async fn through(&self, run: Uuid, ctx: &Context) -> Result<Through> {
         let Call { app, caller, .. } = &self.call;
-        let opened = answer(app, &self.row, &self.read, ctx);
-        recorded(app, caller, access, opened).await
+        let (read, answer) = (&self.read, answer(app, &self.row, &self.read, ctx).await?);
+        let others = Arc::new(Beside {
+            app: app.clone(),
+            caller: caller.clone(),
+            ctx: ctx.clone(),
+            run,
+        });
+        let told = DryRun::of(&answer, read);
+        let rows = Rows {
+            schema: answer.schema,
+            batches: answer.stream,
+        };
+        let (rows, report) = self.work.run(app, rows, others, ctx).await?;
+        Ok(Through { rows, report, told })
     }
 
     async fn only_say(&self, id: RunId) -> Result<Response> {
         let ctx = self.call.app.context(self.limit);
         let _stop = ctx.cancel.clone().drop_guard();
         let access = access("dry_run", &self.row, &self.read, id.id);
-        let answer = self.recorded(access, &ctx).await?;
-        let mut response = axum::Json(DryRun::of(&answer, &self.read)).into_response();
+        let opened = self.through(id.id, &ctx);
+        let Call { app, caller, .. } = &self.call;
+        let Through { rows, mut told, .. } = recorded(app, caller, access, opened).await?;
+        told.columns = columns(&rows.schema);
+        let mut response = axum::Json(told).into_response();
         super::run_header(&mut response, id.id);
         Ok(response)
     }
+}
+
+/// Rows behind the steps, and how they come about.
+struct Through {
+    rows: Rows,
+    report: Option<Report>,
+    told: DryRun,
 }
 
 /// The rows, up to the limits of a load; beyond them they end as a failure.
@@ -135,7 +169,7 @@ fn within(batches: BatchStream, limits: &Limits) -> BatchStream {
 /// What a load would do.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DryRun {
-    /// Columns of the answer.
+    /// Columns of the answer, behind every step.
     pub columns: Vec<DryRunColumn>,
     /// What the source itself would do.
     pub pushed: DryRunPushed,
@@ -173,6 +207,17 @@ pub struct DryRunPushed {
     pub limit: bool,
     /// The choice of columns.
     pub columns: bool,
+    /// How many of the first steps are done as a part of the read.
+    pub steps: usize,
+}
+
+/// The columns of a schema.
+pub(super) fn columns(schema: &Schema) -> Vec<DryRunColumn> {
+    let column = |field: &FieldRef| DryRunColumn {
+        name: field.name().clone(),
+        type_: weir_core::types::field_type_name(field),
+    };
+    schema.fields().iter().map(column).collect()
 }
 
 impl DryRun {
@@ -183,17 +228,14 @@ impl DryRun {
             PushDown::Inexact => "inexact".to_owned(),
             PushDown::No => "no".to_owned(),
         };
-        let columns = answer.schema.fields().iter().map(|field| DryRunColumn {
-            name: field.name().clone(),
-            type_: weir_core::types::field_type_name(field),
-        });
         DryRun {
-            columns: columns.collect(),
+            columns: columns(&answer.schema),
             pushed: DryRunPushed {
                 filter: pushed.filter.iter().map(word).collect(),
                 order_by: pushed.order && !read.order.is_empty(),
                 limit: pushed.limit && read.limit.is_some(),
                 columns: pushed.columns && read.columns.is_some(),
+                steps: 0,
             },
             residue: answer
                 .residue

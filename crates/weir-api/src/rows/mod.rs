@@ -3,11 +3,14 @@
 //! Each format has a path of its own (`load.arrow`) beside the negotiated one
 //! (`load`), because generators break on an operation with several media types.
 
+mod body;
 pub(crate) mod document;
 mod load;
+mod others;
 mod preview;
 mod recorded;
 mod request;
+pub(crate) mod steps;
 mod transform;
 
 use std::sync::Arc;
@@ -38,7 +41,8 @@ pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
 use recorded::{access, recorded};
 pub use request::{Count, LoadQuery, LoadRequest, PreviewRequest};
-pub use transform::{TransformRequest, transform_route};
+use steps::{Place, Work};
+pub use transform::{TransformPart, TransformRequest, transform_route};
 
 /// Formats with a path of their own.
 pub const FORMATS: &[Format] = &Format::ALL;
@@ -124,10 +128,12 @@ fn cannot_end(format: Format) -> Error {
 async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> {
     let parts = request::split_query(&call.query);
     let options = format_options(format, &parts.format, &call.headers, call.version)?;
-    let asked: LoadQuery = config::decode_query(&parts.rest)?;
+    let mut asked: LoadQuery = config::decode_query(&parts.rest)?;
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "?timeout_ms")?;
     let (dry_run, count) = (asked.dry_run, asked.count);
+    let work = Work::of(&call.app, &call.caller, asked.asked()?, Place::Query).await?;
+    work.refuse_types("a source")?;
     let read = asked.read(parts.params, &call.app.limits)?;
     if call.method == Method::HEAD {
         return Ok(head(&options, RunId::of(&call.headers)?));
@@ -136,6 +142,7 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
         call,
         row,
         read,
+        work,
         options,
         limit,
         dry_run,
@@ -148,7 +155,7 @@ async fn load_by_get(format: Option<Format>, call: Call) -> ApiResult<Response> 
 async fn load_by_post(
     format: Option<Format>,
     call: Call,
-    Json(asked): Json<LoadRequest>,
+    Json(mut asked): Json<LoadRequest>,
 ) -> ApiResult<Response> {
     let parts = request::split_query(&call.query);
     // Whatever is not about the format belongs into the body.
@@ -157,11 +164,14 @@ async fn load_by_post(
     let row = find(&call.app, &call.caller, &call.source).await?;
     let limit = call.app.limits.load_time(asked.timeout_ms, "/timeout_ms")?;
     let (dry_run, count) = (asked.dry_run, asked.count);
+    let work = Work::of(&call.app, &call.caller, asked.asked(), Place::Body).await?;
+    work.refuse_types("a source")?;
     let read = asked.read(&call.app.limits)?;
     Load {
         call,
         row,
         read,
+        work,
         options,
         limit,
         dry_run,
@@ -314,9 +324,19 @@ fn run_header(response: &mut Response, run: uuid::Uuid) {
     }
 }
 
-fn data_headers(response: &mut Response, row: &SourceRow, read: &Read, run: uuid::Uuid) {
+/// `is_plain` where the columns are those of the stream.
+fn data_headers(
+    response: &mut Response,
+    row: &SourceRow,
+    read: &Read,
+    run: uuid::Uuid,
+    is_plain: bool,
+) {
     run_header(response, run);
     let headers = response.headers_mut();
+    if !is_plain {
+        return;
+    }
     if let Target::Stream(stream) = &read.target {
         let stream: String =
             form_urlencoded::byte_serialize(stream.to_string().as_bytes()).collect();

@@ -1,7 +1,7 @@
 //! What callers ask when they read rows, and its translation into a [`Read`].
 
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use utoipa::{IntoParams, ToSchema};
 use weir_core::config::{whole, whole_option};
 use weir_core::read::Params;
@@ -9,6 +9,7 @@ use weir_core::{Error, Nulls, Order, Read, Result, StreamId, Target, Value};
 use weir_engine::{parse_condition, parse_filter};
 use weir_wire::FormatQuery;
 
+use super::steps::Asked;
 use crate::limits::Limits;
 
 /// One key of an order.
@@ -77,7 +78,15 @@ pub struct PreviewRequest {
     #[serde(default = "hundred", deserialize_with = "whole")]
     #[schema(default = 100, minimum = 0, maximum = 10000)]
     pub limit: u64,
-    /// Tell how many rows there are in all.
+    /// Steps over the rows that were read, after those of `recipe`; `GET /v1/transforms` lists what there is.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub steps: Option<Vec<Json>>,
+    /// A saved recipe: `name`, or `name@3` for one of its versions.
+    pub recipe: Option<String>,
+    /// What columns mean for the steps (`number`, `datetime`, …), by name.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub column_types: Option<Map<String, Json>>,
+    /// Tell how many rows there are in all, before any step.
     #[serde(default)]
     pub count: Count,
 }
@@ -117,10 +126,18 @@ pub struct LoadRequest {
     #[serde(default, deserialize_with = "whole_option")]
     #[schema(minimum = 1, maximum = 3600000)]
     pub timeout_ms: Option<u64>,
+    /// Steps over the rows that were read, after those of `recipe`; `GET /v1/transforms` lists what there is.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub steps: Option<Vec<Json>>,
+    /// A saved recipe: `name`, or `name@3` for one of its versions.
+    pub recipe: Option<String>,
+    /// What columns mean for the steps (`number`, `datetime`, …), by name.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub column_types: Option<Map<String, Json>>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
     pub dry_run: bool,
-    /// Tell how many rows there are in all, in the header `weir-total-rows`.
+    /// Tell how many rows there are in all, before any step, in the header `weir-total-rows`.
     #[serde(default)]
     pub count: Count,
 }
@@ -150,17 +167,34 @@ pub struct LoadQuery {
     /// Wall time at most.
     #[param(minimum = 1, maximum = 3600000)]
     pub timeout_ms: Option<u64>,
+    /// Steps over the rows that were read, as a JSON list.
+    #[param(max_length = 8192)]
+    pub steps: Option<String>,
+    /// A saved recipe: `name`, or `name@3` for one of its versions.
+    pub recipe: Option<String>,
+    /// What columns mean for the steps, as a JSON object.
+    #[param(max_length = 8192)]
+    pub column_types: Option<String>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
     #[param(default = false)]
     pub dry_run: bool,
-    /// Tell how many rows there are in all, in the header `weir-total-rows`.
+    /// Tell how many rows there are in all, before any step, in the header `weir-total-rows`.
     #[serde(default)]
     #[param(inline)]
     pub count: Count,
 }
 
 impl PreviewRequest {
+    /// Takes out what is to be done with the rows.
+    pub fn asked(&mut self) -> Asked {
+        Asked {
+            steps: self.steps.take(),
+            recipe: self.recipe.take(),
+            column_types: self.column_types.take(),
+        }
+    }
+
     /// The read, asking for one row more than wanted to know whether there are more.
     pub fn read(self, limits: &Limits) -> Result<Read> {
         let most = limits.preview_rows;
@@ -184,6 +218,15 @@ impl PreviewRequest {
 }
 
 impl LoadRequest {
+    /// Takes out what is to be done with the rows.
+    pub fn asked(&mut self) -> Asked {
+        Asked {
+            steps: self.steps.take(),
+            recipe: self.recipe.take(),
+            column_types: self.column_types.take(),
+        }
+    }
+
     /// The read.
     pub fn read(self, limits: &Limits) -> Result<Read> {
         if self.batch_rows == Some(0) {
@@ -205,6 +248,12 @@ impl LoadRequest {
 }
 
 impl LoadQuery {
+    /// Takes out what is to be done with the rows.
+    pub fn asked(&mut self) -> Result<Asked> {
+        let (steps, types) = (self.steps.take(), self.column_types.take());
+        Asked::of_query(steps.as_deref(), self.recipe.take(), types.as_deref())
+    }
+
     /// The read; errors name query parameters.
     pub fn read(self, params: Vec<(String, String)>, limits: &Limits) -> Result<Read> {
         let params = (!params.is_empty()).then(|| {

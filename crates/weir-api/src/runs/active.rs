@@ -18,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 use weir_core::{Context, Deadline, Error, Kind, Read, Result, Target};
+use weir_engine::steps::Report;
 use weir_store::{NewRun, RunEnd, RunRow, RunStatus, SourceRow, Store, run_id_taken};
 use weir_wire::Outcome;
 
+use super::kept::{self, Kept};
 use crate::auth::Caller;
 use crate::state::App;
 
@@ -31,6 +33,8 @@ pub enum RunKind {
     Load,
     /// A few rows; not recorded.
     Preview,
+    /// Rows of a body through steps; not recorded.
+    Transform,
 }
 
 impl RunKind {
@@ -38,13 +42,14 @@ impl RunKind {
         match self {
             RunKind::Load => "load",
             RunKind::Preview => "preview",
+            RunKind::Transform => "transform",
         }
     }
 
     fn is_recorded(self) -> bool {
         match self {
             RunKind::Load => true,
-            RunKind::Preview => false,
+            RunKind::Preview | RunKind::Transform => false,
         }
     }
 }
@@ -84,24 +89,27 @@ pub struct Begin<'a> {
     pub id: RunId,
     /// Whose it is.
     pub caller: &'a Caller,
-    /// What it reads.
-    pub source: &'a SourceRow,
-    /// And how.
-    pub read: &'a Read,
+    /// What it reads of which source, where it reads one.
+    pub read: Option<(&'a SourceRow, &'a Read)>,
     /// The trace of the request.
     pub trace_id: Option<Uuid>,
 }
 
-/// The runs of this instance that have not ended, or whose end is not written yet.
+/// The labels of the source of a run; none where it reads no source.
+pub type Labels = Option<BTreeMap<String, String>>;
+
+/// The runs of this instance that have not ended, or whose end is not written
+/// yet, and for a while those that the store keeps nothing of.
 #[derive(Default)]
 pub struct Runs {
     active: Mutex<HashMap<Uuid, Active>>,
+    ended: Mutex<Kept>,
     writers: TaskTracker,
 }
 
 struct Active {
     row: RunRow,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
     cancel: CancellationToken,
     asked: Asked,
 }
@@ -141,10 +149,11 @@ impl Active {
 
 impl Runs {
     /// The run with this id, with the labels of its source.
-    pub fn find(&self, id: Uuid) -> Option<(RunRow, BTreeMap<String, String>)> {
+    pub fn find(&self, id: Uuid) -> Option<(RunRow, Labels)> {
         let active = self.active.lock();
-        let found = active.get(&id)?;
-        Some((found.row.clone(), found.labels.clone()))
+        let found = active.get(&id);
+        let found = found.map(|run| (run.row.clone(), run.labels.clone()));
+        found.or_else(|| self.ended.lock().find(id))
     }
 
     /// Stops a run of this instance; false when it is none.
@@ -203,7 +212,7 @@ impl Runs {
 
     fn add(&self, id: Uuid, run: Active, most: usize) -> Result<()> {
         let mut active = self.active.lock();
-        if active.contains_key(&id) {
+        if active.contains_key(&id) || self.ended.lock().find(id).is_some() {
             return Err(run_id_taken());
         }
         let is_load = |run: &Active| run.row.kind == RunKind::Load.name();
@@ -231,6 +240,20 @@ impl Runs {
     fn remove(&self, id: Uuid) {
         self.active.lock().remove(&id);
     }
+
+    /// Ends a run that is not recorded. Transforms stay for a while, and
+    /// previews that have a report.
+    fn keep(&self, id: Uuid, end: &RunEnd) {
+        self.mark(id, end);
+        // Under the lock, so that it can be found at any time.
+        let mut active = self.active.lock();
+        let Some(Active { row, labels, .. }) = active.remove(&id) else {
+            return;
+        };
+        if row.kind == RunKind::Transform.name() || row.report.is_some() {
+            self.ended.lock().add(row, labels);
+        }
+    }
 }
 
 fn too_many(most: usize) -> Error {
@@ -250,6 +273,7 @@ pub struct Run {
     cancel: CancellationToken,
     asked: Asked,
     is_over: AtomicBool,
+    report: OnceLock<Report>,
     ended: Mutex<Option<oneshot::Sender<RunEnd>>>,
 }
 
@@ -293,7 +317,7 @@ impl App {
         let (cancel, asked) = (self.shutdown.child_token(), Arc::default());
         let active = Active {
             row: shown(&new),
-            labels: begin.source.labels.clone(),
+            labels: begin.read.map(|(source, _)| source.labels.clone()),
             cancel: cancel.clone(),
             asked: Arc::clone(&asked),
         };
@@ -306,6 +330,7 @@ impl App {
             cancel,
             asked,
             is_over: AtomicBool::new(false),
+            report: OnceLock::new(),
             ended: Mutex::new(is_recorded.then_some(ended)),
         });
         let mut start = Start {
@@ -404,6 +429,17 @@ impl Run {
         self.finish(status, error, outcome.rows, outcome.bytes);
     }
 
+    /// What tells what its steps did.
+    pub fn reports(&self, report: Report) {
+        // A run has one list of steps.
+        let _ = self.report.set(report);
+    }
+
+    /// It is over, and its answer a whole one that is sent as it is.
+    pub fn answered(&self, rows: u64) {
+        self.finish(RunStatus::Succeeded, None, rows, 0);
+    }
+
     /// It is over before the first byte.
     pub fn fail(&self, error: &Error) {
         let (status, error) = self.verdict(Some(error), false);
@@ -442,7 +478,7 @@ impl Run {
             rows,
             bytes,
             error,
-            report: None,
+            report: self.report.get().map(kept::bounded),
         };
         match self.ended.lock().take() {
             Some(ended) => {
@@ -450,7 +486,7 @@ impl Run {
                 // Fails when the start could not be recorded; then there is no row to end.
                 let _ = ended.send(end);
             }
-            None => self.app.runs().remove(self.id),
+            None => self.app.runs().keep(self.id, &end),
         }
     }
 }
@@ -468,9 +504,11 @@ fn now() -> DateTime<Utc> {
 }
 
 fn new_run(app: &App, begin: &Begin<'_>) -> NewRun {
-    let (stream, text) = match &begin.read.target {
-        Target::Stream(stream) => (Some(stream.to_string()), None),
-        Target::Query { text, .. } => (None, Some(text)),
+    let source = begin.read.map(|(source, _)| source);
+    let (stream, text) = match begin.read.map(|(_, read)| &read.target) {
+        Some(Target::Stream(stream)) => (Some(stream.to_string()), None),
+        Some(Target::Query { text, .. }) => (None, Some(text)),
+        None => (None, None),
     };
     NewRun {
         id: begin.id.id,
@@ -478,11 +516,11 @@ fn new_run(app: &App, begin: &Begin<'_>) -> NewRun {
         kind: begin.kind.name(),
         instance_id: app.instance_id,
         key_id: Some(begin.caller.key_id),
-        source_id: Some(begin.source.id),
-        source_name: Some(begin.source.name.clone()),
+        source_id: source.map(|source| source.id),
+        source_name: source.map(|source| source.name.clone()),
         trace_id: begin.trace_id,
         stream,
-        columns: begin.read.columns.clone(),
+        columns: begin.read.and_then(|(_, read)| read.columns.clone()),
         query_hash: text.map(|text| hash(text)),
         query: text.filter(|_| app.log_queries).cloned(),
     }

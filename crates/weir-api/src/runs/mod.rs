@@ -1,6 +1,7 @@
 //! `/v1/runs`: what was loaded, how it ended, and how to stop it.
 
 mod active;
+mod kept;
 mod view;
 
 use axum::Json as Answer;
@@ -126,13 +127,17 @@ fn ended(status: &str) -> &str {
 async fn look(app: &App, caller: &Caller, given: &str) -> Result<RunRow> {
     let missing = || {
         Error::new(Kind::NotFound, format!("no run `{given}`"))
-            .hint("GET /v1/runs lists the runs your key may see; previews are not recorded")
+            .hint("GET /v1/runs lists the runs your key may see; previews and transforms are known for an hour at most")
     };
     let id = Uuid::try_parse(given).map_err(|_| missing())?;
     let sight = sight(caller);
     if let Some((row, labels)) = app.runs().find(id) {
-        let is_seen = sight.key_id.is_none_or(|key| row.key_id == Some(key))
-            && caller.scopes.contains(&labels);
+        let is_own = row.key_id == Some(caller.key_id);
+        let is_seen = match labels {
+            // Rows of a body carry no labels: they are their key's alone.
+            None => is_own || (sight.key_id.is_none() && caller.scopes.is_all()),
+            Some(labels) => (is_own || sight.key_id.is_none()) && caller.scopes.contains(&labels),
+        };
         return is_seen.then_some(row).ok_or_else(missing);
     }
     let found = app.store.find_run(id, &sight).await?;

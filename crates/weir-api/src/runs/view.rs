@@ -13,7 +13,7 @@ use weir_store::RunRow;
 pub struct RunView {
     /// Its id, as in the header `weir-run-id`.
     pub id: Uuid,
-    /// `load`, `write`; a `preview` only while it runs.
+    /// `load`, `write`; for an hour at most, on the instance that ran it, `transform` and `preview`.
     pub kind: String,
     /// `running`, `succeeded`, `failed` or `cancelled`.
     pub status: String,
@@ -59,7 +59,7 @@ pub struct RunView {
     pub trace_id: Option<String>,
     /// What each step did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Vec<Object>>)]
     pub report: Option<serde_json::Value>,
 }
 

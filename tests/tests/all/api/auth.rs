@@ -24,6 +24,7 @@ async fn every_operation_of_the_document_refuses_callers_without_a_valid_key() {
         let url = path
             .replace("{kind}", "postgres")
             .replace("{credential}", "main")
+            .replace("{recipe}", "clean")
             .replace("{key}", "admin")
             .replace("{source}", "sample")
             .replace("{run}", "0190a0a0-0000-7000-8000-000000000000");

@@ -68,6 +68,7 @@ const RELABEL: &str = r#"{"labels": {"team": "$team"}}"#;
 const CREDENTIAL: &str =
     r#"{"name": "$name", "fields": {"password": "x"}, "labels": {"team": "$team"}}"#;
 const FIELDS: &str = r#"{"fields": {"password": "y"}}"#;
+const RECIPE: &str = r#"{"name": "$name", "steps": [], "labels": {"team": "$team"}}"#;
 const KEY: &str = r#"{"name": "$name", "role": "reader"}"#;
 const READ: &str = r#"{"stream": "penguins", "limit": 1}"#;
 const ROWS: &str = r#"{"data": [{"a": 1}]}"#;
@@ -187,6 +188,20 @@ pub(super) const LIST: &[Route] = &[
         "/v1/credentials/{credential}/resolve",
         Admin,
         "{}",
+        200,
+        Hidden,
+    ),
+    route("GET", "/v1/transforms", Reader, "", 200, No),
+    route("GET", "/v1/recipes", Reader, "", 200, No),
+    route("POST", "/v1/recipes", Editor, RECIPE, 201, Outside),
+    route("GET", "/v1/recipes/{recipe}", Reader, "", 200, Hidden),
+    route("PATCH", "/v1/recipes/{recipe}", Editor, "{}", 200, Hidden),
+    route("DELETE", "/v1/recipes/{recipe}", Editor, "", 204, Hidden),
+    route(
+        "GET",
+        "/v1/recipes/{recipe}/versions",
+        Reader,
+        "",
         200,
         Hidden,
     ),
@@ -350,6 +365,12 @@ async fn object(admin: &Client, caller: &Client, parameter: &str, whose: Whose) 
             let body = json!({"name": name, "fields": fields, "labels": {"team": team}});
             let made = admin.post("/v1/credentials", &body).await;
             made.expect_status(201);
+            name
+        }
+        ("recipe", _) => {
+            let name = name();
+            let body = json!({"name": name, "steps": [], "labels": {"team": team}});
+            admin.post("/v1/recipes", &body).await.expect_status(201);
             name
         }
         ("key", _) => {

@@ -170,8 +170,8 @@ async fn what_is_wrong_has_its_status_and_its_place() {
             "application/json",
             "{\"data\": [], \"steps\": [{\"step\": \"filter_rows\"}]}",
             422,
-            "unsupported",
-            "filter_rows",
+            "invalid",
+            "is `step` meant",
         ),
     ] {
         let answer = send(&service, path, media_type, body).await;
@@ -187,13 +187,13 @@ async fn what_is_wrong_has_its_status_and_its_place() {
     }
     let steps = send(
         &service,
-        "/v1/transform?steps=[{\"step\":\"x\"}]",
+        "/v1/transform?steps=[{\"op\":\"filter_row\"}]",
         "text/csv",
         "a\n1\n",
     )
     .await;
     assert_eq!(
-        steps.expect_problem(422, "unsupported")["errors"][0]["parameter"],
+        steps.expect_problem(422, "unknown_step")["errors"][0]["parameter"],
         "steps"
     );
     let nothing = service

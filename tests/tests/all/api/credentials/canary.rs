@@ -131,6 +131,7 @@ async fn call_everything(client: &Client) -> usize {
             let url = path
                 .replace("{source}", source)
                 .replace("{credential}", "main")
+                .replace("{recipe}", "clean")
                 .replace("{kind}", "postgres")
                 .replace("{run}", &run)
                 .replace("{key}", &key)

@@ -1,0 +1,8 @@
+//! Steps, wherever rows come from: their catalogue, where they are taken, what
+//! they report, and what is said of those that cannot run.
+
+mod catalogue;
+mod malformed;
+mod parts;
+mod reports;
+mod sources;
