@@ -2,11 +2,13 @@
 //! of columns, statistics, outliers. Pure functions over Arrow arrays; no plan,
 //! no stream and no request is known here.
 
+pub mod calc;
 pub mod calendar;
 pub mod case;
 pub mod columns;
 pub mod convert;
 pub mod counts;
+pub mod dates;
 pub mod detect;
 pub mod dice;
 pub mod fill;
@@ -20,6 +22,7 @@ pub mod names;
 pub mod number;
 pub mod order;
 pub mod patterns;
+pub mod pieces;
 pub mod quantile;
 pub mod replace;
 pub mod texts;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use weir_core::{Error, Result};
 
+use super::add_column::{Calculation, Choice, Piece};
+use super::cells::Cells;
 use super::function::RowFunction;
 use super::impute::{Constant, Copied, There};
 use super::rows::Matches;
@@ -19,6 +21,10 @@ const FUNCTIONS: &[(&str, Make)] = &[
     ("weir_constant", Constant::make),
     ("weir_copied", Copied::make),
     ("weir_there", There::make),
+    ("weir_cells", Cells::make),
+    ("weir_calculation", Calculation::make),
+    ("weir_choice", Choice::make),
+    ("weir_piece", Piece::make),
 ];
 
 /// The row function `name` with `args`.

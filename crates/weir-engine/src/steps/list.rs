@@ -1,5 +1,10 @@
 //! Every step there is.
 
+use super::add_column::AddColumn;
+use super::cells::{
+    CleanColumnNames, ConvertType, FixSyntaxErrors, Lowercase, Reformat, Replace, TrimWhitespace,
+    Uppercase,
+};
 use super::impute::{DropNulls, FillNulls, Impute};
 use super::pipeline::StepKind;
 use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
@@ -18,6 +23,39 @@ pub(super) const STEPS: &[StepKind] = &[
         "rename",
         &["rename_columns"],
         "Renames columns, all at once",
+    ),
+    StepKind::of::<CleanColumnNames>(
+        "clean_column_names",
+        &["clean_column_name"],
+        "Makes column names lower case words joined by `_`",
+    ),
+    StepKind::of::<AddColumn>(
+        "add_column",
+        &["add"],
+        "Adds a column: a SQL expression over the others, or a function of them",
+    ),
+    StepKind::of::<ConvertType>("convert_type", &[], "Changes the type of columns"),
+    StepKind::of::<TrimWhitespace>(
+        "trim_whitespace",
+        &[],
+        "Takes the white space around texts away",
+    ),
+    StepKind::of::<Lowercase>("lowercase", &[], "Makes texts lower case"),
+    StepKind::of::<Uppercase>("uppercase", &[], "Makes texts upper case"),
+    StepKind::of::<Replace>(
+        "replace",
+        &[],
+        "Replaces text inside of texts, or whole cells of any type",
+    ),
+    StepKind::of::<Reformat>(
+        "reformat",
+        &[],
+        "Gives texts one form: one case, numbers for money, timestamps for dates",
+    ),
+    StepKind::of::<FixSyntaxErrors>(
+        "fix_syntax_errors",
+        &[],
+        "Marks texts that are no valid value of what their column means",
     ),
     StepKind::of::<FilterRows>(
         "filter_rows",

@@ -1,9 +1,11 @@
 //! Steps: what can be done to rows, each with typed arguments, put together to
 //! one plan of DataFusion.
 
+mod add_column;
 mod at;
 mod auto;
 mod carry;
+mod cells;
 mod codec;
 mod constant;
 mod enter;
@@ -41,6 +43,8 @@ pub use spool::{Spool, Spooled};
 
 pub(crate) use lower::session;
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod impute_tests;
 #[cfg(test)]

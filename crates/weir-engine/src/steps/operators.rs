@@ -7,6 +7,7 @@ use weir_core::{Error, Result};
 
 use super::auto::Auto;
 use super::carry::{Back, Carry};
+use super::cells::{FixDetected, Numbered};
 use super::enter::Enter;
 use super::fill::Fill;
 use super::operator::Operator;
@@ -19,6 +20,8 @@ type Make = fn(Value) -> Result<Arc<dyn Operator>>;
 const OPERATORS: &[(&str, Make)] = &[
     ("weir_enter", |_| Ok(Arc::new(Enter))),
     ("weir_sort", SortRows::make),
+    ("weir_numbered", Numbered::make),
+    ("weir_fix", FixDetected::make),
     ("weir_limit", Limit::make),
     ("weir_sample", Sample::make),
     ("weir_remove_row", RemoveRow::make),

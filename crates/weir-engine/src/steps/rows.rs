@@ -111,6 +111,12 @@ impl Matches {
         Ok((matches, places))
     }
 
+    /// Counts what it does not match into `tally`.
+    pub(crate) fn counted_by(mut self, tally: Arc<Tally>) -> Self {
+        self.tally = tally;
+        self
+    }
+
     pub(crate) fn make(args: Value) -> Result<Arc<dyn RowFunction>> {
         #[derive(Deserialize)]
         struct Args {
