@@ -21,10 +21,12 @@ pub mod moments;
 pub mod names;
 pub mod number;
 pub mod order;
+pub mod outliers;
 pub mod patterns;
 pub mod pieces;
 pub mod quantile;
 pub mod replace;
+pub mod scale;
 pub mod texts;
 pub mod trim;
 
