@@ -261,7 +261,7 @@ impl Step for DropNulls {
     }
 }
 
-fn gaps(frame: &Frame, columns: &[String], at: &At) -> Result<Vec<Gap>> {
+pub(super) fn gaps(frame: &Frame, columns: &[String], at: &At) -> Result<Vec<Gap>> {
     let places = frame.indices(columns, at)?;
     let gap = |(n, place): (usize, usize)| Gap {
         name: columns[n].clone(),

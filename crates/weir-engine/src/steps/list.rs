@@ -6,8 +6,10 @@ use super::cells::{
     Uppercase,
 };
 use super::impute::{DropNulls, FillNulls, Impute};
+use super::outliers::RemoveOutliers;
 use super::pipeline::StepKind;
 use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
+use super::scaling::{Normalize, Standardize};
 use super::shape::{RemoveColumn, Rename, Select};
 use super::sql::Sql;
 
@@ -86,4 +88,11 @@ pub(super) const STEPS: &[StepKind] = &[
     ),
     StepKind::of::<FillNulls>("fill_nulls", &[], "Fills nulls"),
     StepKind::of::<DropNulls>("drop_nulls", &[], "Removes rows with nulls"),
+    StepKind::of::<Normalize>("normalize", &[], "Brings columns between 0 and 1"),
+    StepKind::of::<Standardize>(
+        "standardize",
+        &[],
+        "Brings columns around 0, in standard deviations",
+    ),
+    StepKind::of::<RemoveOutliers>("remove_outliers", &[], "Removes rows unlike the others"),
 ];

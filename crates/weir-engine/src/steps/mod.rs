@@ -11,6 +11,7 @@ mod constant;
 mod enter;
 mod env;
 mod facts;
+mod fences;
 mod fill;
 mod filling;
 mod frame;
@@ -21,14 +22,17 @@ mod list;
 mod lower;
 mod operator;
 mod operators;
+mod outliers;
 mod pipeline;
 mod push;
 mod report;
 mod rows;
 mod run;
+mod scaling;
 mod shape;
 mod spool;
 mod sql;
+mod unlike;
 
 pub use at::At;
 pub use codec::{plan_from_bytes, plan_to_bytes};
@@ -47,6 +51,8 @@ pub(crate) use lower::session;
 mod golden_tests;
 #[cfg(test)]
 mod impute_tests;
+#[cfg(test)]
+mod outliers_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -11,7 +11,9 @@ use super::cells::{FixDetected, Numbered};
 use super::enter::Enter;
 use super::fill::Fill;
 use super::operator::Operator;
+use super::outliers::Outliers;
 use super::rows::{Limit, RemoveRow, Sample, SortRows};
+use super::scaling::Rescale;
 use super::sql::Query;
 
 type Make = fn(Value) -> Result<Arc<dyn Operator>>;
@@ -30,6 +32,8 @@ const OPERATORS: &[(&str, Make)] = &[
     ("weir_carry", Carry::make),
     ("weir_back", Back::make),
     ("weir_auto", Auto::make),
+    ("weir_rescale", Rescale::make),
+    ("weir_outliers", Outliers::make),
 ];
 
 /// The operator `name` with `args`.

@@ -5,6 +5,9 @@ use nalgebra::{DMatrix, SymmetricEigen};
 
 use super::Table;
 
+/// The share of the widest direction's spread below which there is none.
+const NOISE: f64 = 1e-12;
+
 /// Directions, the widest first.
 #[derive(Debug, Clone)]
 pub struct Components {
@@ -14,7 +17,7 @@ pub struct Components {
 }
 
 impl Components {
-    /// The `count` widest directions of `table`.
+    /// The `count` widest directions of `table`, less where rows differ in fewer.
     pub fn of(table: &Table, count: usize) -> Self {
         let width = table.width();
         let rows = table.len().max(1) as f64;
@@ -42,9 +45,14 @@ impl Components {
         let eigen = SymmetricEigen::new(products);
         let mut order: Vec<usize> = (0..width).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
+        // Directions in which nothing differs are noise of rounding.
+        let widest = order.first().map_or(0.0, |at| eigen.eigenvalues[*at]);
         let directions = order
             .into_iter()
             .take(count)
+            .enumerate()
+            .filter(|(n, at)| *n == 0 || eigen.eigenvalues[*at] > widest * NOISE)
+            .map(|(_, at)| at)
             .map(|at| eigen.eigenvectors.column(at).iter().copied().collect());
         Components {
             directions: directions.collect(),
