@@ -63,15 +63,18 @@ pub(crate) fn scan_of(
     partition: Arc<dyn PartitionStream>,
     projection: Option<&Vec<usize>>,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    scan_in(partition, projection, None)
+}
+
+/// The same; the plan may count on `order`.
+pub(crate) fn scan_in(
+    partition: Arc<dyn PartitionStream>,
+    projection: Option<&Vec<usize>>,
+    order: Option<LexOrdering>,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let schema = Arc::clone(partition.schema());
-    let scan = StreamingTableExec::try_new(
-        schema,
-        vec![partition],
-        projection,
-        None::<LexOrdering>,
-        false,
-        None,
-    )?;
+    let scan =
+        StreamingTableExec::try_new(schema, vec![partition], projection, order, false, None)?;
     Ok(Arc::new(scan))
 }
 

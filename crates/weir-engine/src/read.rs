@@ -10,6 +10,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt};
 use weir_core::evaluate::{Test, compile, place_of};
 use weir_core::source::unknown_column;
@@ -20,6 +21,16 @@ use weir_core::{
 
 use crate::pool::RequestPool;
 use crate::sort::sort;
+
+/// The part of a request's memory that a sort keeps back for its merge.
+const MERGE_SHARE: usize = 12;
+
+/// The part of a request's memory that a row of a batch may come to, so that a
+/// batch is a small part of it all.
+const ROW_SHARE: usize = 32 << 10;
+
+/// Bytes that it keeps back at most.
+const MERGE_RESERVE: usize = 10 << 20;
 
 /// What the engine may use, for all requests together.
 #[derive(Debug, Clone)]
@@ -126,7 +137,17 @@ impl Engine {
             memory_pool: Arc::new(RequestPool::new(memory)),
             ..RuntimeEnv::clone(&self.runtime)
         };
-        Arc::new(TaskContext::default().with_runtime(Arc::new(runtime)))
+        // What a sort keeps back for its merge must leave it something to sort in.
+        let reserve = (memory.request_limit() / MERGE_SHARE).min(MERGE_RESERVE);
+        let rows = (memory.request_limit() / ROW_SHARE).clamp(256, 8192);
+        let config = SessionConfig::new()
+            .with_batch_size(rows)
+            .with_sort_spill_reservation_bytes(reserve);
+        Arc::new(
+            TaskContext::default()
+                .with_session_config(config)
+                .with_runtime(Arc::new(runtime)),
+        )
     }
 
     /// Applies to `scan` what it did not do of `read`, within `memory`.

@@ -193,7 +193,7 @@ fn temporal_literal(field: &Field, text: &str) -> Result<Literal> {
 }
 
 /// The type in which two columns compare.
-pub(crate) fn common_type(left: &Field, right: &Field) -> Result<DataType> {
+pub fn common_type(left: &Field, right: &Field) -> Result<DataType> {
     let (a, b) = (left.data_type(), right.data_type());
     if is_text(a) && is_text(b) {
         return Ok(DataType::LargeUtf8);

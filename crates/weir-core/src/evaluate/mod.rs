@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::predicate::{Comparison, Operand, Predicate, Value};
 use crate::source::unknown_column;
 use crate::types::unique_names;
-pub use literal::is_text;
-use literal::{Literal, common_type, literal};
+use literal::{Literal, literal};
+pub use literal::{common_type, is_text};
 
 /// A predicate compiled against a schema.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use weir_core::{BatchStream, Error, Result};
 use weir_values::ColumnKind;
 
 use super::at::At;
+use super::enter::Enter;
 use super::env::Side;
 use super::function::{RowFunction, Udf};
 use super::operator::{Operator, OperatorNode};
@@ -124,10 +125,10 @@ impl Frame {
         self.side = match side {
             None => None,
             Some(side) => {
-                let schema = Arc::clone(&side.schema);
-                let table = StreamTable::once(Arc::clone(&schema), Some(side.stream));
-                let plan = super::lower::table("side", table)?;
-                Some((schema, plan))
+                let table = StreamTable::once(Arc::clone(&side.schema), Some(side.stream));
+                let scan = super::lower::table("side", table)?;
+                let entered = Frame::new(scan, side.schema).operate(Arc::new(Enter))?;
+                Some((entered.schema, entered.plan))
             }
         };
         Ok(self)

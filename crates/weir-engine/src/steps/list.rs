@@ -6,6 +6,7 @@ use super::cells::{
     Uppercase,
 };
 use super::impute::{DropNulls, FillNulls, Impute};
+use super::join::JoinWith;
 use super::outliers::RemoveOutliers;
 use super::pipeline::StepKind;
 use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
@@ -76,6 +77,11 @@ pub(super) const STEPS: &[StepKind] = &[
         "Keeps rows by chance, the same ones for the same seed, in their order",
     ),
     StepKind::of::<RemoveRows>("remove_row", &[], "Removes rows by their position"),
+    StepKind::of::<JoinWith>(
+        "join",
+        &[],
+        "Puts rows beside those of another table that have the same keys",
+    ),
     StepKind::of::<Sql>(
         "sql",
         &["custom"],

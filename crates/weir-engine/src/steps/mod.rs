@@ -18,6 +18,7 @@ mod frame;
 mod function;
 mod functions;
 mod impute;
+mod join;
 mod list;
 mod lower;
 mod operator;

@@ -10,6 +10,7 @@ use super::carry::{Back, Carry};
 use super::cells::{FixDetected, Numbered};
 use super::enter::Enter;
 use super::fill::Fill;
+use super::join::Join;
 use super::operator::Operator;
 use super::outliers::Outliers;
 use super::rows::{Limit, RemoveRow, Sample, SortRows};
@@ -34,6 +35,7 @@ const OPERATORS: &[(&str, Make)] = &[
     ("weir_auto", Auto::make),
     ("weir_rescale", Rescale::make),
     ("weir_outliers", Outliers::make),
+    ("weir_join", Join::make),
 ];
 
 /// The operator `name` with `args`.

@@ -32,6 +32,7 @@ pub struct Spool {
     batches: Vec<RecordBatch>,
     bytes: usize,
     hold: Hold,
+    share: usize,
     file: Option<Writing>,
 }
 
@@ -64,16 +65,24 @@ impl Spool {
             batches: Vec::new(),
             bytes: 0,
             hold: env.hold(),
+            share: env.request_limit() / SHARE,
             file: None,
             env: env.clone(),
         }
+    }
+
+    /// Keeps no row in memory.
+    #[must_use]
+    pub fn on_disk(mut self) -> Self {
+        self.share = 0;
+        self
     }
 
     /// Adds rows. Beyond the quota of the disk: 413 `too_large_to_compute`.
     pub async fn push(&mut self, batch: RecordBatch) -> Result<()> {
         if self.file.is_none() {
             let bytes = self.bytes + memory_of(&batch);
-            let fits = bytes <= self.env.request_limit() / SHARE;
+            let fits = bytes <= self.share;
             if fits && self.hold.try_set(bytes).is_ok() {
                 self.bytes = bytes;
                 self.batches.push(batch);
@@ -126,7 +135,7 @@ impl Spool {
             batches: self.batches,
             file,
             compute: self.env.compute().clone(),
-            _hold: self.hold,
+            hold: self.hold,
         })))
     }
 }
@@ -145,7 +154,7 @@ struct Inner {
     batches: Vec<RecordBatch>,
     file: Option<Arc<dyn SpillFile>>,
     compute: Compute,
-    _hold: Hold,
+    hold: Hold,
 }
 
 type Reader = StreamReader<BufReader<File>>;
@@ -154,6 +163,11 @@ type Reader = StreamReader<BufReader<File>>;
 type Ahead = Task<Result<Option<(RecordBatch, Reader)>>>;
 
 impl Spooled {
+    /// Bytes of the rows, if they are in memory.
+    pub fn in_memory(&self) -> Option<usize> {
+        self.0.file.is_none().then(|| self.0.hold.bytes())
+    }
+
     /// The rows, in their order.
     pub fn read(&self) -> BatchStream {
         let inner = Arc::clone(&self.0);
