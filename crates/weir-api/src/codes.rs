@@ -284,6 +284,11 @@ pub const PAGES: &[Page] = &[
         "Your key has scopes, and everything it makes or changes must carry one of these labels. GET /v1/whoami lists them.",
     ),
     page(
+        "overflow",
+        "A number is too large",
+        "A sum or a difference has more digits than the type of its column. Convert the column to float64 or to a wider decimal first.",
+    ),
+    page(
         "panic",
         "Something went wrong inside weir",
         "This is a fault of ours; the request was ended and nothing else was harmed.",
@@ -492,6 +497,11 @@ pub const PAGES: &[Page] = &[
         "unknown_type",
         "No such type",
         "The hint lists the types that can be asked for.",
+    ),
+    page(
+        "unreadable_value",
+        "A value cannot be read",
+        "A step reads a column as numbers, dates or another type, and a cell is none; the detail names column, row and value. convert_type with `on_error` left at null makes null of such cells.",
     ),
     page(
         "unrepresentable",

@@ -49,6 +49,8 @@ pub use spool::{Spool, Spooled};
 pub(crate) use lower::session;
 
 #[cfg(test)]
+mod cells_tests;
+#[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
 mod impute_tests;
