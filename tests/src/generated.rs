@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::project;
+use crate::{project, tables};
 
 /// Every generated file, relative to the repository, with its text.
 pub fn files() -> Vec<(PathBuf, String)> {
@@ -24,6 +24,7 @@ pub fn files() -> Vec<(PathBuf, String)> {
         ),
         (PathBuf::from("openapi/operations.txt"), operations()),
         (PathBuf::from("docs/CONNECTORS.md"), catalogue(connectors)),
+        (PathBuf::from("docs/TRANSFORMS.md"), transforms()),
     ];
     for connector in connectors {
         let kind = connector["kind"].as_str().unwrap();
@@ -53,6 +54,28 @@ fn operations() -> String {
         }
     }
     lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// The page on transforms, which people write, with the table of cases, which
+/// is counted.
+fn transforms() -> String {
+    let (from, to) = (
+        "<!-- cases: counted by `make openapi` -->\n",
+        "<!-- end of cases -->",
+    );
+    let page = std::fs::read_to_string(project::root().join("docs/TRANSFORMS.md"));
+    let page = page.unwrap_or_default();
+    let parts = page.split_once(from);
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(to)?.1)));
+    let (before, after) = parts.unwrap_or((&page, "\n"));
+    let counts = tables::by_step();
+    let mut text = format!("{before}{from}\n| step | golden cases |\n|---|---:|\n");
+    for (step, count) in &counts {
+        writeln!(text, "| `{step}` | {count} |").unwrap();
+    }
+    let all: usize = counts.values().sum();
+    write!(text, "| all | {all} |\n\n{to}{after}").unwrap();
+    text
 }
 
 fn catalogue(connectors: &[Value]) -> String {

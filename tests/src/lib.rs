@@ -20,6 +20,7 @@ pub mod postgres;
 pub mod project;
 pub mod report;
 pub mod service;
+pub mod tables;
 pub mod wire;
 pub mod xlsx;
 

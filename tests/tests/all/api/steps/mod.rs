@@ -2,6 +2,7 @@
 //! they report, and what is said of those that cannot run.
 
 mod catalogue;
+mod golden;
 mod malformed;
 mod parts;
 mod reports;
