@@ -2,6 +2,7 @@
 //! its batches, on DataFusion where an operation must be able to spill.
 
 mod condition;
+mod groups;
 mod plan;
 mod pool;
 mod read;

@@ -12,13 +12,19 @@ use super::testing::{Outcome, batches, schema, through};
 /// Files whose steps are of this kind.
 const FILES: &[&str] = &[
     "add_column",
+    "aggregate",
+    "broadcast",
     "clean_column_names",
     "convert_type",
+    "diff",
+    "drop_duplicates",
     "fix_syntax_errors",
     "lowercase",
     "names",
     "reformat",
     "replace",
+    "shift_down",
+    "shift_up",
     "trim_whitespace",
     "uppercase",
 ];

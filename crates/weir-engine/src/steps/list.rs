@@ -13,6 +13,8 @@ use super::rows::{FilterRows, LimitRows, RemoveRows, SampleRows, SortBy};
 use super::scaling::{Normalize, Standardize};
 use super::shape::{RemoveColumn, Rename, Select};
 use super::sql::Sql;
+use crate::groups as over;
+use crate::groups::Broadcast;
 
 /// Every step, in the order of the catalogue.
 pub(super) const STEPS: &[StepKind] = &[
@@ -101,4 +103,70 @@ pub(super) const STEPS: &[StepKind] = &[
         "Brings columns around 0, in standard deviations",
     ),
     StepKind::of::<RemoveOutliers>("remove_outliers", &[], "Removes rows unlike the others"),
+    StepKind::of::<Broadcast<over::Average>>(
+        "average",
+        &[],
+        "The mean of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Sum>>(
+        "sum",
+        &[],
+        "The sum of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Min>>(
+        "min",
+        &[],
+        "The smallest value of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Max>>(
+        "max",
+        &[],
+        "The largest value of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Median>>(
+        "median",
+        &[],
+        "The median of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Count>>(
+        "count",
+        &[],
+        "The number of values of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::CountDistinct>>(
+        "count_distinct",
+        &[],
+        "The number of different values of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::First>>(
+        "first",
+        &[],
+        "The first value of each group, given to every row of it",
+    ),
+    StepKind::of::<Broadcast<over::Last>>(
+        "last",
+        &[],
+        "The last value of each group, given to every row of it",
+    ),
+    StepKind::of::<over::Aggregate>("aggregate", &["group"], "Gives one row for each group"),
+    StepKind::of::<over::DropDuplicates>(
+        "drop_duplicates",
+        &["drop_duplicate"],
+        "Leaves out rows that come again",
+    ),
+    StepKind::of::<over::Diff>(
+        "diff",
+        &[],
+        "The difference of each row's value from that of an earlier row",
+    ),
+    StepKind::of::<over::ShiftDown>(
+        "shift_down",
+        &[],
+        "Moves values down: each row gets that of an earlier one",
+    ),
+    StepKind::of::<over::ShiftUp>(
+        "shift_up",
+        &[],
+        "Moves values up: each row gets that of a later one",
+    ),
 ];

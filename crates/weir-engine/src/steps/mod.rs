@@ -57,6 +57,6 @@ mod impute_tests;
 #[cfg(test)]
 mod outliers_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::outliers::Outliers;
 use super::rows::{Limit, RemoveRow, Sample, SortRows};
 use super::scaling::Rescale;
 use super::sql::Query;
+use crate::groups::{AggregateRows, BroadcastRows, DropRows, ShiftRows};
 
 type Make = fn(Value) -> Result<Arc<dyn Operator>>;
 
@@ -36,6 +37,10 @@ const OPERATORS: &[(&str, Make)] = &[
     ("weir_rescale", Rescale::make),
     ("weir_outliers", Outliers::make),
     ("weir_join", Join::make),
+    ("weir_broadcast", BroadcastRows::make),
+    ("weir_aggregate", AggregateRows::make),
+    ("weir_drop_duplicates", DropRows::make),
+    ("weir_shift", ShiftRows::make),
 ];
 
 /// The operator `name` with `args`.
