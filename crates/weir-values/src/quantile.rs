@@ -72,16 +72,31 @@ fn middle(low: Number, high: Number) -> Option<Number> {
     Some(Number::Float(sum as f64 / 2.0))
 }
 
-/// The linear quantiles `qs` of the keys of a column, which are put in another
+/// Keys from which on passes are faster than taking them apart.
+const MANY: usize = 1 << 16;
+
+/// The linear quantiles `qs` of the keys of a column, which may be put in another
 /// order by it; none of no keys.
 pub fn quantiles(kind: KeyKind, keys: &mut [u64], qs: &[f64]) -> Vec<Option<Number>> {
     let count = keys.len() as u64;
-    let one = |q: &f64| {
-        let place = Place::of(*q, count)?;
-        let (low, high) = neighbours(keys, place);
-        Some(place.between(kind.value(low), kind.value(high)))
-    };
-    qs.iter().map(one).collect()
+    let places: Vec<Option<Place>> = qs.iter().map(|q| Place::of(*q, count)).collect();
+    if keys.len() < MANY {
+        let mut between = |place: Place| {
+            let (low, high) = neighbours(keys, place);
+            place.between(kind.value(low), kind.value(high))
+        };
+        return places
+            .into_iter()
+            .map(|place| place.map(&mut between))
+            .collect();
+    }
+    let mut selection = Selection::of(&places).among(keys);
+    loop {
+        selection.push(keys);
+        if !selection.turn() {
+            return selection.quantiles(kind, &places);
+        }
+    }
 }
 
 fn neighbours(keys: &mut [u64], place: Place) -> (u64, u64) {
@@ -100,12 +115,21 @@ fn neighbours(keys: &mut [u64], place: Place) -> (u64, u64) {
 #[derive(Debug)]
 pub struct Selection {
     targets: Vec<Target>,
+    groups: Vec<Group>,
 }
 
-#[derive(Debug)]
+/// A place that is looked for.
+#[derive(Debug, Clone, Copy)]
 struct Target {
-    /// The place among the keys that begin with `prefix`.
+    /// The place among the keys of its group.
     rank: u64,
+    group: usize,
+    found: Option<u64>,
+}
+
+/// The keys that begin with `prefix`.
+#[derive(Debug)]
+struct Group {
     prefix: u64,
     /// Bits of the prefix.
     known: u32,
@@ -116,8 +140,37 @@ struct Target {
 enum State {
     Counting(Vec<u64>),
     Collecting(Vec<u64>),
-    /// None where there is no key at all.
-    Found(Option<u64>),
+}
+
+impl Group {
+    fn new(prefix: u64, known: u32, keys: u64) -> Self {
+        let state = if keys <= COLLECT {
+            State::Collecting(Vec::with_capacity(keys as usize))
+        } else {
+            State::Counting(vec![0; 1 << BITS.min(u64::BITS - known)])
+        };
+        Group {
+            prefix,
+            known,
+            state,
+        }
+    }
+
+    fn push(&mut self, keys: &[u64]) {
+        let rest = u64::BITS - self.known;
+        let prefix = self.prefix;
+        let begins = |key: u64| rest == u64::BITS || key >> rest == prefix;
+        match &mut self.state {
+            State::Collecting(found) => found.extend(keys.iter().filter(|key| begins(**key))),
+            State::Counting(counts) => {
+                let bits = BITS.min(rest);
+                let (shift, mask) = (rest - bits, (1 << bits) - 1);
+                for key in keys.iter().filter(|key| begins(**key)) {
+                    counts[(key >> shift) as usize & mask] += 1;
+                }
+            }
+        }
+    }
 }
 
 impl Selection {
@@ -125,100 +178,117 @@ impl Selection {
     pub fn new(ranks: &[u64]) -> Self {
         let target = |rank: &u64| Target {
             rank: *rank,
-            prefix: 0,
-            known: 0,
-            state: State::Counting(vec![0; 1 << BITS]),
+            group: 0,
+            found: None,
         };
         Selection {
             targets: ranks.iter().map(target).collect(),
+            groups: vec![Group::new(0, 0, u64::MAX)],
         }
+    }
+
+    /// Looks for both keys of every place.
+    pub fn of(places: &[Option<Place>]) -> Self {
+        let places = places.iter().flatten();
+        let ranks: Vec<u64> = places.flat_map(|place| [place.low, place.high]).collect();
+        Selection::new(&ranks)
+    }
+
+    /// The same, where all keys are known to be among `keys`: what they have in
+    /// common needs no pass.
+    fn among(mut self, keys: &[u64]) -> Self {
+        let low = keys.iter().copied().min().unwrap_or(0);
+        let high = keys.iter().copied().max().unwrap_or(0);
+        // One bit is left where all are the same.
+        let known = (low ^ high).leading_zeros().min(u64::BITS - 1);
+        let prefix = low.checked_shr(u64::BITS - known).unwrap_or(0);
+        self.groups = vec![Group::new(prefix, known, u64::MAX)];
+        self
     }
 
     /// Bytes it may hold.
     pub fn bytes(&self) -> usize {
-        self.targets.len() * (COLLECT as usize).max(1 << BITS) * size_of::<u64>()
+        self.targets.len().max(1) * (COLLECT as usize).max(1 << BITS) * size_of::<u64>()
     }
 
     /// Looks at keys in this pass.
     pub fn push(&mut self, keys: &[u64]) {
-        for target in &mut self.targets {
-            let rest = u64::BITS - target.known;
-            let prefix = target.prefix;
-            let begins = |key: u64| rest == u64::BITS || key >> rest == prefix;
-            match &mut target.state {
-                State::Found(_) => {}
-                State::Collecting(found) => found.extend(keys.iter().filter(|key| begins(**key))),
-                State::Counting(counts) => {
-                    for key in keys.iter().filter(|key| begins(**key)) {
-                        counts[(key >> (rest - BITS)) as usize & 0xffff] += 1;
-                    }
-                }
-            }
+        for group in &mut self.groups {
+            group.push(keys);
         }
     }
 
     /// Ends a pass; true when another one is needed.
     pub fn turn(&mut self) -> bool {
+        let mut groups: Vec<Group> = Vec::new();
         for target in &mut self.targets {
-            target.turn();
+            if target.group == usize::MAX {
+                continue;
+            }
+            let group = &mut self.groups[target.group];
+            target.group = usize::MAX;
+            match &mut group.state {
+                State::Collecting(keys) if keys.is_empty() => {}
+                State::Collecting(keys) => {
+                    let rank = (target.rank as usize).min(keys.len() - 1);
+                    target.found = Some(*keys.select_nth_unstable(rank).1);
+                }
+                State::Counting(counts) => {
+                    let Some((bucket, before)) = bucket(counts, target.rank) else {
+                        continue;
+                    };
+                    let bits = BITS.min(u64::BITS - group.known);
+                    let prefix = group.prefix << bits | bucket as u64;
+                    let known = group.known + bits;
+                    if known == u64::BITS {
+                        target.found = Some(prefix);
+                        continue;
+                    }
+                    target.rank = target.rank.saturating_sub(before).min(counts[bucket] - 1);
+                    let is_same = |group: &Group| group.prefix == prefix && group.known == known;
+                    let place = groups.iter().position(is_same);
+                    target.group = place.unwrap_or(groups.len());
+                    if place.is_none() {
+                        groups.push(Group::new(prefix, known, counts[bucket]));
+                    }
+                }
+            }
         }
-        let is_open = |target: &Target| !matches!(target.state, State::Found(_));
-        self.targets.iter().any(is_open)
+        self.groups = groups;
+        !self.groups.is_empty()
     }
 
-    /// The keys at the ranks, once no pass is needed; none for a rank beyond the
-    /// column.
+    /// The keys at the ranks, once no pass is needed; none of no keys.
     pub fn found(&self) -> Vec<Option<u64>> {
-        let key = |target: &Target| match target.state {
-            State::Found(key) => key,
-            _ => None,
+        self.targets.iter().map(|target| target.found).collect()
+    }
+
+    /// The quantiles at the places of [`Selection::of`].
+    pub fn quantiles(&self, kind: KeyKind, places: &[Option<Place>]) -> Vec<Option<Number>> {
+        let mut found = self.targets.iter().map(|target| target.found);
+        let mut between = |place: &Place| {
+            let (low, high) = (found.next()??, found.next()??);
+            Some(place.between(kind.value(low), kind.value(high)))
         };
-        self.targets.iter().map(key).collect()
+        places
+            .iter()
+            .map(|place| place.as_ref().and_then(&mut between))
+            .collect()
     }
 }
 
-impl Target {
-    fn turn(&mut self) {
-        match &mut self.state {
-            State::Found(_) => {}
-            State::Collecting(keys) => {
-                let rank = (self.rank as usize).min(keys.len().saturating_sub(1));
-                let key = if keys.is_empty() {
-                    None
-                } else {
-                    Some(*keys.select_nth_unstable(rank).1)
-                };
-                self.state = State::Found(key);
-            }
-            State::Counting(counts) => {
-                let mut before = 0;
-                let mut bucket = 0;
-                for (at, count) in counts.iter().enumerate() {
-                    if *count > 0 {
-                        bucket = at;
-                        if before + count > self.rank {
-                            break;
-                        }
-                        before += count;
-                    }
-                }
-                let count = counts[bucket];
-                self.rank = self
-                    .rank
-                    .saturating_sub(before)
-                    .min(count.saturating_sub(1));
-                self.prefix = self.prefix << BITS | bucket as u64;
-                self.known += BITS;
-                self.state = if self.known == u64::BITS {
-                    State::Found(Some(self.prefix))
-                } else if count <= COLLECT {
-                    State::Collecting(Vec::with_capacity(count as usize))
-                } else {
-                    State::Counting(vec![0; 1 << BITS])
-                };
-            }
+/// The bucket that a rank falls into, the last one that is not empty where it is
+/// beyond all, and how many keys are before it.
+fn bucket(counts: &[u64], rank: u64) -> Option<(usize, u64)> {
+    let (mut before, mut last) = (0, None);
+    for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        if before + count > rank {
+            return Some((at, before));
         }
+        last = Some((at, before));
+        before += count;
     }
+    last
 }
 
 #[cfg(test)]
@@ -294,6 +364,24 @@ mod tests {
             sorted.sort_unstable();
             let expected: Vec<_> = ranks.iter().map(|r| Some(sorted[*r as usize])).collect();
             prop_assert_eq!(select(&keys, &ranks), expected);
+        }
+
+        #[test]
+        fn many_keys_are_taken_in_passes(
+            low in any::<u64>(), spread in 0_u32..64, seed in any::<u64>(),
+            qs in prop::collection::vec(0.0_f64..=1.0, 1..4),
+        ) {
+            let mut dice = crate::dice::Dice::new(seed, 0);
+            let mask = u64::MAX >> spread;
+            let key = |_| low & !mask | dice.roll() & mask;
+            let mut keys: Vec<u64> = (0..MANY + 10).map(key).collect();
+            let found = quantiles(KeyKind::Unsigned, &mut keys, &qs);
+            keys.sort_unstable();
+            for (q, found) in qs.iter().zip(found) {
+                let place = Place::of(*q, keys.len() as u64).unwrap();
+                let at = |rank: u64| Number::Uint(keys[rank as usize]);
+                prop_assert_eq!(found, Some(place.between(at(place.low), at(place.high))));
+            }
         }
 
         #[test]

@@ -347,12 +347,7 @@ impl Gather {
         let count = collector.facts.runs.count();
         let wanted = collector.wanted.quantiles.iter();
         let places: Vec<Option<Place>> = wanted.map(|q| Place::of(*q, count)).collect();
-        let ranks: Vec<u64> = places
-            .iter()
-            .flatten()
-            .flat_map(|place| [place.low, place.high])
-            .collect();
-        let mut selection = Selection::new(&ranks);
+        let mut selection = Selection::of(&places);
         self.hold.set(selection.bytes()).await?;
         let mut keys = Vec::new();
         loop {
@@ -369,12 +364,7 @@ impl Gather {
             }
         }
         self.hold.try_set(0)?;
-        let mut found = selection.found().into_iter().flatten();
-        let mut between = |place: Place| {
-            let (low, high) = (found.next()?, found.next()?);
-            Some(place.between(kind.value(low), kind.value(high)))
-        };
-        Ok(places.into_iter().map(|place| between(place?)).collect())
+        Ok(selection.quantiles(kind, &places))
     }
 
     /// The most frequent value by the lengths of the runs of the sorted column.
