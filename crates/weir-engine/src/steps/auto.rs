@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
+use arrow::array::{Array, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -26,7 +26,7 @@ use super::constant::default_value;
 use super::env::Env;
 use super::facts::{Column, Facts, Gather, Reads, Wanted, shown};
 use super::fill::{Gap, retyped};
-use super::filling::{Filling, With, averaged, filled, settled_type};
+use super::filling::{Filling, With, averaged, filled, settled};
 use super::frame::Frame;
 use super::operator::Operator;
 use super::report::Tally;
@@ -274,12 +274,12 @@ impl Auto {
                 let strategy = choice.unwrap_or(Strategy::Median);
                 let wanted = floating(from, Some(kind));
                 let wanted = if is_text(from) { plain.clone() } else { wanted };
-                let value = averaged(strategy, &facts, &wanted)?;
-                to = match is_late {
-                    true => settled_type(from, &wanted, &value),
-                    false => wanted,
+                let value = match is_late {
+                    true => settled(strategy, &facts, from, &wanted)?,
+                    false => averaged(strategy, &facts, &wanted)?,
                 };
-                With::Value(cast(&value, &to)?)
+                to = value.data_type().clone();
+                With::Value(value)
             }
             Some(Strategy::Mode) => match facts.top {
                 Some(top) => With::Value(top.value),

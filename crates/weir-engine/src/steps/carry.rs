@@ -164,7 +164,7 @@ fn counted(rows: BatchStream, fillings: &[Filling], tally: Arc<Tally>) -> BatchS
             let (array, there) = column.read(&batch, 0)?;
             let gaps = match there {
                 None => {
-                    *begun |= array.len() > 0;
+                    *begun |= !array.is_empty();
                     continue;
                 }
                 Some(there) if *begun => there.null_count(),

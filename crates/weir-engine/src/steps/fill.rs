@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arrow::array::Array;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -20,7 +19,7 @@ use super::constant::{default_value, needs_value};
 use super::env::Env;
 use super::facts::{Column, Facts, Gather, Wanted, shown, spooled};
 use super::filling::{
-    Filling, With, averaged, averaged_type, filled, nothing_there, reads, settled_type,
+    Filling, With, averaged, averaged_type, filled, nothing_there, reads, settled,
 };
 use super::operator::Operator;
 use super::report::Tally;
@@ -140,12 +139,23 @@ impl Fill {
         }
     }
 
-    fn with(&self, n: usize, column: &Column, facts: Facts, field: &Field) -> Result<With> {
-        let to = field.data_type();
+    /// What fills a column; `to` is what it is from then on, and `from` what it is
+    /// where its type is settled late.
+    fn with(
+        &self,
+        n: usize,
+        column: &Column,
+        facts: Facts,
+        to: &Field,
+        from: Option<&DataType>,
+    ) -> Result<With> {
         let missing = facts.runs.missing;
         let is_empty = facts.runs.rows == 0;
         let value = match self.strategy {
-            Strategy::Average | Strategy::Median => averaged(self.strategy, &facts, to)?,
+            Strategy::Average | Strategy::Median => match from {
+                Some(from) => settled(self.strategy, &facts, from, to.data_type())?,
+                None => averaged(self.strategy, &facts, to.data_type())?,
+            },
             Strategy::Mode => match facts.top {
                 Some(top) => top.value,
                 None if is_empty => return Ok(With::Nothing),
@@ -165,10 +175,10 @@ impl Fill {
             _ => {
                 let found = facts.detected.map_or(ColumnKind::Text, |found| found.kind);
                 let kind = self.gaps[n].kind.unwrap_or(found);
-                match default_value(field, kind) {
+                match default_value(to, kind) {
                     Some(value) => value,
                     None if missing == 0 => return Ok(With::Nothing),
-                    None => return Err(needs_value(field, &column.pointer)),
+                    None => return Err(needs_value(to, &column.pointer)),
                 }
             }
         };
@@ -206,11 +216,10 @@ impl Fill {
         let facts = gather.finish(&spooled).await?;
         let mut fillings = Vec::with_capacity(columns.len());
         for (n, (column, facts)) in columns.into_iter().zip(facts).enumerate() {
-            let mut with = self.with(n, &column, facts, made.field(column.index))?;
-            let from = schema.field(column.index).data_type();
-            if let (true, With::Value(value)) = (is_late, &mut with) {
-                types[n].1 = settled_type(from, &types[n].1, value);
-                *value = cast(value, &types[n].1)?;
+            let from = is_late.then(|| schema.field(column.index).data_type());
+            let with = self.with(n, &column, facts, made.field(column.index), from)?;
+            if let With::Value(value) = &with {
+                types[n].1 = value.data_type().clone();
             }
             let to = types[n].1.clone();
             fillings.push(Filling { column, to, with });

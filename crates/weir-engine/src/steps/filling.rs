@@ -1,6 +1,6 @@
 //! Columns with their gaps filled: what each gap gets, once the facts are known.
 
-use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, UInt64Array, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -12,6 +12,7 @@ use weir_values::dice::Dice;
 use weir_values::fill::{Forward, with_picks, with_value};
 use weir_values::imputation::Strategy;
 use weir_values::moments::Moments;
+use weir_values::order::Number;
 use weir_values::texts::is_text;
 
 use super::facts::{Column, Facts, Reads};
@@ -137,17 +138,44 @@ fn exactly(array: &ArrayRef, to: &DataType, column: &Column) -> Result<ArrayRef>
     Ok(cast(array, to)?)
 }
 
-/// The type that is left for a column once its value is known: whole numbers stay
-/// whole where the value is.
-pub(super) fn settled_type(from: &DataType, to: &DataType, value: &ArrayRef) -> DataType {
-    if !from.is_integer() || to != &DataType::Float64 {
-        return to.clone();
+/// The mean or the median of a column of whole numbers, where it is whole too.
+fn whole_value(strategy: Strategy, facts: &Facts) -> Option<i128> {
+    if strategy != Strategy::Median {
+        let moments = facts.moments.as_ref()?;
+        let (sum, count) = (moments.whole_sum()?, i128::from(moments.count()));
+        return (count > 0 && sum % count == 0).then(|| sum / count);
     }
-    let whole = cast(value, from).and_then(|whole| cast(&whole, to));
-    match whole {
-        Ok(whole) if whole.to_data() == value.to_data() => from.clone(),
-        _ => to.clone(),
+    match facts.quantiles.first().copied().flatten()? {
+        Number::Int(value) => Some(value.into()),
+        Number::Uint(value) => Some(value.into()),
+        Number::Float(value) => {
+            let whole = value as i128;
+            (value.fract() == 0.0 && (-EXACT..=EXACT).contains(&whole)).then_some(whole)
+        }
     }
+}
+
+/// What fills a column of the type `from`, of the type that is left for it: whole
+/// numbers stay whole where the value is.
+pub(super) fn settled(
+    strategy: Strategy,
+    facts: &Facts,
+    from: &DataType,
+    to: &DataType,
+) -> Result<ArrayRef> {
+    if from.is_integer() && to == &DataType::Float64 {
+        if facts.runs.count() == 0 {
+            return Ok(new_null_array(from, 1));
+        }
+        if let Some(value) = whole_value(strategy, facts) {
+            let value: ArrayRef = match i64::try_from(value) {
+                Ok(value) => Arc::new(Int64Array::from(vec![value])),
+                Err(_) => Arc::new(UInt64Array::from(vec![value as u64])),
+            };
+            return Ok(cast(&value, from)?);
+        }
+    }
+    averaged(strategy, facts, to)
 }
 
 /// The mean or the median as a value of the type `to`; null of no values.

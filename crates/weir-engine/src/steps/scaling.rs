@@ -75,8 +75,10 @@ fn scaled(frame: Frame, columns: &[String], by: By, at: &At) -> Result<Frame> {
         let place = frame.index(&gap.name, &gap.pointer)?;
         let field = frame.field(place);
         let data_type = field.data_type();
-        let is_number = data_type.is_numeric() || data_type == &DataType::Boolean;
-        if !is_number && !(is_text(data_type) && gap.is_number()) {
+        let is_number = data_type.is_numeric()
+            || data_type == &DataType::Boolean
+            || (is_text(data_type) && gap.is_number());
+        if !is_number {
             let (name, shown) = (&gap.name, field_type_name(field));
             let message = format!("the column `{name}` is a {shown}, no number");
             return Err(Error::invalid(&gap.pointer, message).hint(
