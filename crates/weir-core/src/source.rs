@@ -244,9 +244,22 @@ impl TestReport {
 /// Turns a blocked read into an error when the schema has no such column, with
 /// the nearest name.
 pub fn unknown_column(name: &str, known: &[&str], pointer: &str) -> Error {
-    let message = match crate::config::nearest(name, known) {
-        Some(near) => format!("no column `{name}`; did you mean `{near}`?"),
-        None => format!("no column `{name}`"),
+    if let Some(near) = crate::config::nearest(name, known) {
+        let message = format!("no column `{name}`; did you mean `{near}`?");
+        return Error::invalid(pointer, message).code("unknown_column");
+    }
+    let error = Error::invalid(pointer, format!("no column `{name}`")).code("unknown_column");
+    if known.is_empty() {
+        return error.hint("there are no columns here");
+    }
+    let some: Vec<&str> = known.iter().copied().take(NAMES_SHOWN).collect();
+    let more = if known.len() > some.len() {
+        ", …"
+    } else {
+        ""
     };
-    Error::invalid(pointer, message).code("unknown_column")
+    error.hint(format!("the columns are: {}{more}", some.join(", ")))
 }
+
+/// Columns that a hint lists.
+const NAMES_SHOWN: usize = 20;

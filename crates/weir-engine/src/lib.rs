@@ -6,6 +6,7 @@ mod groups;
 mod plan;
 mod pool;
 mod read;
+mod scratch;
 mod sort;
 pub mod steps;
 mod tree;

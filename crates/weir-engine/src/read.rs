@@ -20,6 +20,7 @@ use weir_core::{
 };
 
 use crate::pool::RequestPool;
+use crate::scratch::Scratch;
 use crate::sort::sort;
 
 /// The part of a request's memory that a sort keeps back for its merge.
@@ -46,6 +47,8 @@ pub struct EngineLimits {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     session: Arc<SessionState>,
+    /// Removed with the last clone.
+    _scratch: Arc<Scratch>,
 }
 
 /// A read, whole.
@@ -65,8 +68,10 @@ pub struct Answer {
 impl Engine {
     /// An engine within `limits`.
     pub fn new(limits: EngineLimits) -> Result<Self> {
+        let scratch = Scratch::claim(&limits.spill_dir)?;
+        let folder = scratch.path().to_owned();
         let disk = DiskManagerBuilder::default()
-            .with_mode(DiskManagerMode::Directories(vec![limits.spill_dir]))
+            .with_mode(DiskManagerMode::Directories(vec![folder]))
             .with_max_temp_directory_size(limits.spill_bytes);
         let runtime = RuntimeEnvBuilder::new()
             .with_disk_manager_builder(disk)
@@ -75,6 +80,7 @@ impl Engine {
         Ok(Engine {
             runtime,
             session: Arc::new(crate::steps::session()),
+            _scratch: Arc::new(scratch),
         })
     }
 

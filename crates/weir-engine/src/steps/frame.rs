@@ -118,6 +118,15 @@ impl Frame {
         Ok(())
     }
 
+    /// Says what columns mean, as far as there are any of these names.
+    pub(crate) fn mean_where_known(&mut self, kinds: &[(String, ColumnKind)]) {
+        for (name, kind) in kinds {
+            if let Some(index) = self.find(name) {
+                self.kinds[index] = Some(*kind);
+            }
+        }
+    }
+
     /// Begins the next step.
     pub(crate) fn step(mut self, tally: Arc<Tally>, side: Option<Side>) -> Result<Self> {
         self.tally = tally;

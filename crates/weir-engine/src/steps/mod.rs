@@ -21,6 +21,7 @@ mod impute;
 mod join;
 mod list;
 mod lower;
+mod mage;
 mod operator;
 mod operators;
 mod outliers;

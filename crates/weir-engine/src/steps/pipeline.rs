@@ -9,11 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use weir_core::config::{self, nearest};
 use weir_core::{Error, Result};
+use weir_values::ColumnKind;
 
 use super::at::At;
 use super::env::Side;
 use super::frame::Frame;
 use super::list::STEPS;
+use super::mage;
 
 /// A step: its arguments, typed.
 pub trait Step: DeserializeOwned + JsonSchema + Sized {
@@ -94,7 +96,7 @@ fn schema<T: Step>() -> Value {
 }
 
 fn typed<T: Step>(args: Value, at: &At) -> Result<T> {
-    let step: T = config::decode(args).map_err(|error| error.under(at.step()))?;
+    let step: T = config::decode(args).map_err(|error| error.repointed(|inner| at.inner(inner)))?;
     step.check(at)?;
     Ok(step)
 }
@@ -122,6 +124,8 @@ pub(super) struct Planned {
     pub(super) ask: Option<Ask>,
     /// The read does it.
     pub(super) pushed: bool,
+    /// What the step itself says that columns mean.
+    pub(super) kinds: Vec<(String, ColumnKind)>,
 }
 
 impl std::fmt::Debug for StepKind {
@@ -174,6 +178,9 @@ fn parse(step: &Value, at: At) -> Result<Planned> {
         return Err(Error::invalid(at.step(), "a step is an object")
             .hint("write it like {\"op\": \"select\", \"columns\": [\"a\"]}"));
     };
+    if mage::is_payload(fields) {
+        return payload(fields, At::of_payload(at));
+    }
     let mut fields = fields.clone();
     let op = match fields.shift_remove("op") {
         Some(Value::String(op)) => op,
@@ -189,6 +196,22 @@ fn parse(step: &Value, at: At) -> Result<Planned> {
         at,
         ask,
         pushed: false,
+        kinds: Vec::new(),
+    })
+}
+
+fn payload(fields: &Map<String, Value>, at: At) -> Result<Planned> {
+    let mapped = mage::mapped(fields, &at)?;
+    let kind = kind_of(mapped.op).ok_or_else(|| unknown(mapped.op, &at))?;
+    let args = Value::Object(mapped.args);
+    let ask = (kind.check)(args.clone(), &at)?;
+    Ok(Planned {
+        kind,
+        args,
+        at,
+        ask,
+        pushed: false,
+        kinds: mapped.kinds,
     })
 }
 

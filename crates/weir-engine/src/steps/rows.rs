@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::{StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
@@ -13,8 +13,12 @@ use rand::{Rng, SeedableRng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use weir_core::evaluate::{Test, compile};
+use weir_core::evaluate::{Test, compile, is_text};
 use weir_core::{BatchStream, Error, Nulls, Order, Predicate, Result, config};
+use weir_values::ColumnKind;
+use weir_values::moment::dates;
+use weir_values::number::numbers;
+use weir_values::texts::Texts;
 
 use super::at::At;
 use super::env::Env;
@@ -239,7 +243,13 @@ impl Step for SortBy {
                 return Err(Error::invalid(pointer, message));
             }
         }
-        frame.operate(Arc::new(SortRows { by: self.by }))
+        let meant = |key: &SortKey| {
+            let index = frame.find(&key.column)?;
+            let kind = frame.kind_of(index)?;
+            is_text(frame.field(index).data_type()).then_some(kind)
+        };
+        let meant = self.by.iter().map(meant).collect();
+        frame.operate(Arc::new(SortRows { by: self.by, meant }))
     }
 }
 
@@ -247,11 +257,44 @@ impl Step for SortBy {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SortRows {
     by: Vec<SortKey>,
+    /// What the caller says that keys mean which are stored as text.
+    meant: Vec<Option<ColumnKind>>,
+}
+
+/// The name of the key at place `n` where it is sorted by what it means.
+fn meaning_of(n: usize) -> String {
+    format!("weir.key.{n}")
 }
 
 impl SortRows {
     pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
         Ok(Arc::new(config::decode::<SortRows>(args)?))
+    }
+
+    /// The places of keys that are read, and the columns that they are read into.
+    fn read(&self, schema: &Schema) -> Vec<(usize, Field, bool)> {
+        let keys = self.by.iter().zip(&self.meant).enumerate();
+        let read = |(n, (key, kind)): (usize, (&SortKey, &Option<ColumnKind>))| {
+            let kind = (*kind)?;
+            let data_type = match kind {
+                ColumnKind::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
+                kind if kind.is_number() => DataType::Float64,
+                _ => return None,
+            };
+            let place = schema.index_of(&key.column).ok()?;
+            let is_number = kind.is_number();
+            Some((place, Field::new(meaning_of(n), data_type, true), is_number))
+        };
+        keys.filter_map(read).collect()
+    }
+}
+
+/// A text as what it means; what cannot be read is null.
+fn meaning(column: &ArrayRef, is_number: bool) -> ArrayRef {
+    match Texts::of(column) {
+        Some(texts) if is_number => Arc::new(numbers(&texts)),
+        Some(texts) => Arc::new(dates(&texts)),
+        None => Arc::clone(column),
     }
 }
 
@@ -269,10 +312,38 @@ impl Operator for SortRows {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        let keys: Vec<Order> = self.by.iter().map(SortKey::order).collect();
-        match env.sort(input, &schema, &keys) {
-            Ok(sorted) => sorted,
-            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        let mut keys: Vec<Order> = self.by.iter().map(SortKey::order).collect();
+        let read = self.read(&schema);
+        let failed = |error| futures::stream::iter([Err(error)]).boxed();
+        if read.is_empty() {
+            return env.sort(input, &schema, &keys).unwrap_or_else(failed);
+        }
+        for (n, key) in keys.iter_mut().enumerate() {
+            if read
+                .iter()
+                .any(|(_, field, _)| *field.name() == meaning_of(n))
+            {
+                key.column = meaning_of(n);
+            }
+        }
+        let width = schema.fields().len();
+        let fields = schema.fields().iter().cloned();
+        let added = read.iter().map(|(_, field, _)| Arc::new(field.clone()));
+        let wide: SchemaRef = Arc::new(Schema::new(fields.chain(added).collect::<Vec<_>>()));
+        let given = Arc::clone(&wide);
+        let rows = input.map(move |batch| {
+            let batch = batch?;
+            let mut columns = batch.columns().to_vec();
+            let added = read
+                .iter()
+                .map(|(place, _, is_number)| meaning(batch.column(*place), *is_number));
+            columns.extend(added);
+            Ok(RecordBatch::try_new(Arc::clone(&given), columns)?)
+        });
+        let kept: Vec<usize> = (0..width).collect();
+        match env.sort(rows.boxed(), &wide, &keys) {
+            Ok(sorted) => sorted.map(move |batch| Ok(batch?.project(&kept)?)).boxed(),
+            Err(error) => failed(error),
         }
     }
 }

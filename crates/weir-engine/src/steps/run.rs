@@ -145,7 +145,8 @@ async fn put(
             Some(others.open(ask, &step.at).await?)
         }
     };
-    let frame = frame.step(report.begin(step.kind.op), side)?;
+    let mut frame = frame.step(report.begin(step.kind.op), side)?;
+    frame.mean_where_known(&step.kinds);
     (step.kind.plan)(step.args.clone(), frame, &step.at)
 }
 
@@ -153,6 +154,7 @@ async fn put(
 fn look(mut frame: Frame, steps: &[Planned]) -> Result<()> {
     for step in steps.iter().take_while(|step| step.ask.is_none()) {
         frame = frame.step(Arc::default(), None)?;
+        frame.mean_where_known(&step.kinds);
         frame = (step.kind.plan)(step.args.clone(), frame, &step.at)?;
     }
     Ok(())
