@@ -238,22 +238,18 @@ fn moved(
     span: &Operand,
     unit: i64,
 ) -> Result<TimestampMicrosecondArray> {
-    let pairs = |spans: Vec<Option<i64>>| -> TimestampMicrosecondArray {
-        let both = moments.iter().zip(spans);
-        both.map(|(moment, span)| moment?.checked_add(span?))
-            .collect()
-    };
-    if let Operand::Whole(whole) = span {
-        let spans = whole.iter().map(|value| value?.checked_mul(unit));
-        return Ok(pairs(spans.collect()));
-    }
     const LIMIT: f64 = 9.2e18;
-    let spans = span.floats()?;
-    let spans = spans.iter().map(|value| {
-        let micros = (value? * unit as f64).round();
-        (micros.abs() < LIMIT).then_some(micros as i64)
-    });
-    Ok(pairs(spans.collect()))
+    let spans: Int64Array = match span {
+        Operand::Whole(whole) => whole.unary_opt(|value| value.checked_mul(unit)),
+        span => span.floats()?.unary_opt(|value| {
+            let micros = (value * unit as f64).round();
+            (micros.abs() < LIMIT).then_some(micros as i64)
+        }),
+    };
+    let both = moments.iter().zip(spans.iter());
+    Ok(both
+        .map(|(moment, span)| moment?.checked_add(span?))
+        .collect())
 }
 
 /// Radius of the earth, in km.

@@ -9,8 +9,8 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Field, Float32Type, Float64Type, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    ArrowPrimitiveType, DataType, Date32Type, Field, Float32Type, Float64Type,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
 };
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -76,7 +76,7 @@ fn written(array: &dyn Array, mut write: impl FnMut(usize, &mut String)) -> Arra
     Arc::new(out.finish())
 }
 
-fn clock<T: arrow::datatypes::ArrowPrimitiveType>(array: &ArrayRef, unit: TimeUnit) -> ArrayRef
+fn clock<T: ArrowPrimitiveType>(array: &ArrayRef, unit: TimeUnit) -> ArrayRef
 where
     i64: From<T::Native>,
 {
@@ -86,25 +86,22 @@ where
     })
 }
 
-fn floats<T: arrow::datatypes::ArrowPrimitiveType>(array: &ArrayRef) -> ArrayRef
+/// The shortest text that reads back, with `.0` where whole; NaN and infinities
+/// have none.
+fn floats<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<ArrayRef>
 where
-    T::Native: Into<f64> + std::fmt::Debug,
+    T::Native: Into<f64>,
 {
-    use std::fmt::Write;
     let values = array.as_primitive::<T>();
-    let mut out = StringBuilder::with_capacity(array.len(), array.len() * 8);
-    for value in values {
-        match value {
-            // The debug form is the shortest that reads back, with `.0` where whole.
-            Some(value) if value.into().is_finite() => {
-                // Writing to a builder of text cannot fail.
-                let _ = write!(out, "{value:?}");
-                out.append_value("");
-            }
-            _ => out.append_null(),
-        }
-    }
-    Arc::new(out.finish())
+    let finite = match values
+        .values()
+        .iter()
+        .all(|value| (*value).into().is_finite())
+    {
+        true => values.clone(),
+        false => values.unary_opt::<_, T>(|value| value.into().is_finite().then_some(value)),
+    };
+    Ok(cast(&finite, &DataType::Utf8)?)
 }
 
 fn days(days: &Date32Array) -> ArrayRef {
@@ -119,8 +116,8 @@ fn days(days: &Date32Array) -> ArrayRef {
 pub fn texts_of(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Arc::clone(array),
-        DataType::Float64 => floats::<Float64Type>(array),
-        DataType::Float32 => floats::<Float32Type>(array),
+        DataType::Float64 => floats::<Float64Type>(array)?,
+        DataType::Float32 => floats::<Float32Type>(array)?,
         DataType::Float16 => texts_of(&cast(array, &DataType::Float32)?)?,
         DataType::Timestamp(..) => match counts(array) {
             Some((values, unit, is_zoned)) => written(array, |row, out| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder, TimestampMicrosecondArray};
 use chrono::DateTime;
-use chrono::format::{Item, StrftimeItems};
+use chrono::format::{Item, Numeric, Pad, StrftimeItems};
 use weir_core::{Error, Result};
 
 use crate::calendar::{SECOND, civil, days};
@@ -59,9 +59,80 @@ fn first_of(day: i64, begin: fn(u32) -> u32) -> i64 {
     days(year, begin(month), 1)
 }
 
+/// Formats are no longer.
+const MOST_BYTES: usize = 256;
+
 /// A strftime format that is understood.
 #[derive(Debug, Clone)]
-pub struct Format(Vec<Item<'static>>);
+pub struct Format {
+    items: Vec<Item<'static>>,
+    /// The same in plain parts, if it has no others.
+    plain: Option<Vec<Plain>>,
+}
+
+/// A part of a format that needs no library to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Plain {
+    Text(String),
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+}
+
+impl Plain {
+    fn of(item: &Item<'_>) -> Option<Self> {
+        let Item::Numeric(number, Pad::Zero) = item else {
+            return match item {
+                Item::Literal(text) | Item::Space(text) => Some(Plain::Text((*text).to_owned())),
+                Item::OwnedLiteral(text) | Item::OwnedSpace(text) => {
+                    Some(Plain::Text(text.to_string()))
+                }
+                _ => None,
+            };
+        };
+        Some(match number {
+            Numeric::Year => Plain::Year,
+            Numeric::Month => Plain::Month,
+            Numeric::Day => Plain::Day,
+            Numeric::Hour => Plain::Hour,
+            Numeric::Minute => Plain::Minute,
+            Numeric::Second => Plain::Second,
+            _ => return None,
+        })
+    }
+}
+
+/// Adds the last `digits` digits of a number.
+fn push_digits(value: u32, digits: u32, out: &mut String) {
+    for place in (0..digits).rev() {
+        let digit = value / 10_u32.pow(place) % 10;
+        out.push(char::from(b'0' + digit as u8));
+    }
+}
+
+/// Writes a moment of the years 0 to 9999 in plain parts.
+fn push_plain(parts: &[Plain], moment: i64, out: &mut String) -> bool {
+    let (year, month, day) = civil(moment.div_euclid(DAY_MICROS));
+    let Ok(year @ 0..=9999) = u32::try_from(year) else {
+        return false;
+    };
+    let second = (moment.rem_euclid(DAY_MICROS) / SECOND) as u32;
+    for part in parts {
+        match part {
+            Plain::Text(text) => out.push_str(text),
+            Plain::Year => push_digits(year, 4, out),
+            Plain::Month => push_digits(month, 2, out),
+            Plain::Day => push_digits(day, 2, out),
+            Plain::Hour => push_digits(second / 3_600, 2, out),
+            Plain::Minute => push_digits(second / 60 % 60, 2, out),
+            Plain::Second => push_digits(second % 60, 2, out),
+        }
+    }
+    true
+}
 
 impl Format {
     /// Understands `format`: the codes of strftime, `%f` for six decimals of the
@@ -71,6 +142,10 @@ impl Format {
     ///
     /// An unknown code; the error has no pointer.
     pub fn new(format: &str) -> Result<Self> {
+        if format.len() > MOST_BYTES {
+            let message = format!("the format is longer than {MOST_BYTES} bytes");
+            return Err(Error::invalid("", message));
+        }
         // Python's %f is microseconds; a `%%` before it is no code.
         let mut spelled = String::with_capacity(format.len());
         let mut rest = format;
@@ -87,7 +162,17 @@ impl Format {
             return Err(Error::invalid("", message)
                 .hint("codes are those of strftime, for example %Y-%m-%d %H:%M:%S; write %% for a percent sign"));
         }
-        Ok(Format(items.into_iter().map(Item::to_owned).collect()))
+        Ok(Format {
+            plain: items.iter().map(Plain::of).collect(),
+            items: items.into_iter().map(Item::to_owned).collect(),
+        })
+    }
+
+    /// Writes any moment there is a year for.
+    fn push(&self, value: i64, out: &mut String) -> bool {
+        DateTime::from_timestamp_micros(value).is_some_and(|moment| {
+            write!(out, "{}", moment.format_with_items(self.items.iter())).is_ok()
+        })
     }
 
     /// The moments in this format, as of UTC; null beyond the years of 262,143.
@@ -95,16 +180,13 @@ impl Format {
         let mut out = StringBuilder::with_capacity(moments.len(), moments.len() * 16);
         let mut text = String::new();
         for value in moments {
-            let moment = value.and_then(DateTime::from_timestamp_micros);
-            let Some(moment) = moment else {
-                out.append_null();
-                continue;
-            };
             text.clear();
-            match write!(text, "{}", moment.format_with_items(self.0.iter())) {
-                Ok(()) => out.append_value(&text),
-                Err(_) => out.append_null(),
-            }
+            let is_written = value.is_some_and(|value| {
+                let plain = self.plain.as_deref();
+                plain.is_some_and(|plain| push_plain(plain, value, &mut text))
+                    || self.push(value, &mut text)
+            });
+            out.append_option(is_written.then_some(text.as_str()));
         }
         Arc::new(out.finish())
     }
@@ -187,6 +269,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_formats_are_those_of_the_library(value in -70_000_000_000_000_000_i64..300_000_000_000_000_000) {
+            let format = Format::new("%Y-%m-%d at %H:%M:%S, %%").unwrap();
+            prop_assert!(format.plain.is_some());
+            let (mut plain, mut other) = (String::new(), String::new());
+            if push_plain(format.plain.as_deref().unwrap(), value, &mut plain) {
+                prop_assert!(format.push(value, &mut other));
+                prop_assert_eq!(plain, other);
+            }
+        }
+
         #[test]
         fn no_format_is_too_odd(format in "(%[-_0]?[a-zA-Z%+:3]|.){0,5}", value: i64) {
             if let Ok(format) = Format::new(&format) {

@@ -13,11 +13,11 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, or};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use regex::{Captures, Regex, RegexBuilder};
-use weir_core::{Error, Kind, Result};
+use weir_core::{Error, Result};
 
 use crate::case::{Changed, strings};
 use crate::convert::{Target, convert};
-use crate::texts::Texts;
+use crate::texts::{MOST_GROWTH, Texts, grown};
 
 /// What is searched and what takes its place.
 #[derive(Debug)]
@@ -113,6 +113,7 @@ impl Replacer {
         let insert = self.insert().unwrap_or_default();
         let step = literal.chars().next().map_or(1, char::len_utf8);
         let edge = |row: usize| offsets[row].as_usize() - base;
+        let most = most_bytes(all.len());
         let mut made: Vec<u8> = Vec::new();
         let mut ends: Vec<O> = Vec::new();
         let (mut row, mut copied, mut from, mut cells) = (0, 0, 0, 0);
@@ -133,6 +134,9 @@ impl Replacer {
             grow(&mut ends, row, |at| edge(at) + made.len() - copied)?;
             made.extend_from_slice(&all.as_bytes()[copied..found.start()]);
             made.extend_from_slice(insert.as_bytes());
+            if made.len() > most {
+                return Err(too_large());
+            }
             copied = found.end();
             from = found.end();
             cells += usize::from(changed_row != row);
@@ -150,22 +154,20 @@ impl Replacer {
 
     fn cell_by_cell(&self, array: &ArrayRef, texts: &Texts<'_>) -> Result<Changed> {
         let mut out = texts.builder();
-        let (mut cells, mut bytes) = (0, 0);
+        let mut cells = 0;
+        let mut left = most_bytes(texts.bytes());
         let mut room = String::new();
         for text in texts.iter() {
             let Some(text) = text else {
                 out.push_null();
                 continue;
             };
-            let made = match self.one(text, &mut room) {
+            let made = match self.one(text, &mut room, left)? {
                 true => &room,
                 false => text,
             };
             cells += usize::from(made != text);
-            bytes += made.len();
-            if bytes > MOST_BYTES {
-                return Err(too_large());
-            }
+            left = left.checked_sub(made.len()).ok_or_else(too_large)?;
             out.push(made);
         }
         match cells {
@@ -177,8 +179,9 @@ impl Replacer {
         }
     }
 
-    /// Puts `text` with its matches replaced into `out`, if it has any.
-    fn one(&self, text: &str, out: &mut String) -> bool {
+    /// Puts `text` with its matches replaced into `out`, if it has any; it must not
+    /// become longer than `most`.
+    fn one(&self, text: &str, out: &mut String, most: usize) -> Result<bool> {
         let (mut copied, mut found) = (0, false);
         let mut keep = |hit: &regex::Match<'_>, out: &mut String| {
             if !found {
@@ -192,6 +195,9 @@ impl Replacer {
             for hit in self.regex.find_iter(text) {
                 keep(&hit, out);
                 out.push_str(insert);
+                if out.len() > most {
+                    return Err(too_large());
+                }
             }
         } else {
             for groups in self.regex.captures_iter(text) {
@@ -199,16 +205,16 @@ impl Replacer {
                     continue;
                 };
                 keep(&hit, out);
-                self.expand(&groups, out);
+                self.expand(&groups, out, most)?;
             }
         }
         if found {
             out.push_str(&text[copied..]);
         }
-        found
+        Ok(found)
     }
 
-    fn expand(&self, groups: &Captures<'_>, out: &mut String) {
+    fn expand(&self, groups: &Captures<'_>, out: &mut String, most: usize) -> Result<()> {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
@@ -216,20 +222,22 @@ impl Replacer {
                     out.push_str(groups.get(*group).map_or("", |group| group.as_str()));
                 }
             }
+            if out.len() > most {
+                return Err(too_large());
+            }
         }
+        Ok(())
     }
 }
 
-/// Offsets of 32 bits reach no further.
-const MOST_BYTES: usize = i32::MAX as usize;
+/// How many bytes the texts of a batch may have that had `before`.
+fn most_bytes(before: usize) -> usize {
+    before.saturating_add(MOST_GROWTH).min(i32::MAX as usize)
+}
 
 fn too_large() -> Error {
-    Error::new(
-        Kind::TooLarge,
-        "replacing makes a column larger than 2 GiB at once",
-    )
-    .code("too_large_to_compute")
-    .hint("give a shorter replacement, or a pattern that matches less often")
+    grown("replacing makes the texts of a column grow too much")
+        .hint("give a shorter replacement, or a pattern that matches less often")
 }
 
 /// Adds the ends of all rows before `row`.

@@ -58,6 +58,25 @@ fn null_cells_are_left_alone() {
 }
 
 #[test]
+fn texts_do_not_grow_without_end() {
+    let (cell, long) = ("a".repeat(1 << 20), "b".repeat(1 << 20));
+    for array in [
+        column(&[&cell]),
+        Arc::new(LargeStringArray::from(vec![cell.as_str()])) as ArrayRef,
+        Arc::new(StringViewArray::from(vec![cell.as_str()])),
+    ] {
+        for replacer in [
+            Replacer::literal("a", &long).unwrap(),
+            Replacer::regex("a", &long, false).unwrap(),
+            Replacer::regex("(a+)", &"$1".repeat(1 << 19), false).unwrap(),
+        ] {
+            let error = replacer.replace(&array).unwrap_err();
+            assert_eq!(error.stable_code(), "too_large_to_compute");
+        }
+    }
+}
+
+#[test]
 fn groups_are_named_in_both_ways() {
     let swap =
         |replacement: &str| Replacer::regex(r"(?P<a>\w+) (\w+)", replacement, false).unwrap();

@@ -7,6 +7,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use std::sync::Arc;
+use weir_core::{Error, Kind, Result};
 
 /// A text column in whichever layout it came.
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +169,29 @@ impl TextBuilder {
             TextBuilder::Large(builder) => Arc::new(builder.finish()),
             TextBuilder::View(builder) => Arc::new(builder.finish()),
         }
+    }
+}
+
+/// Bytes by which the texts of one batch may grow: a step must not make gigabytes
+/// of a short request.
+pub const MOST_GROWTH: usize = 128 << 20;
+
+/// The error about texts that grow beyond [`MOST_GROWTH`].
+pub fn grown(message: &'static str) -> Error {
+    Error::new(Kind::TooLarge, message).code("too_large_to_compute")
+}
+
+/// Whether a text of so many bytes may stand in each of `rows` rows.
+///
+/// # Errors
+///
+/// 413 `too_large_to_compute`.
+pub fn fits(bytes: usize, rows: usize) -> Result<()> {
+    match bytes.saturating_mul(rows) > MOST_GROWTH {
+        true => {
+            Err(grown("a text that stands in every row is too long").hint("give a shorter text"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use weir_core::{Error, Result, config, types};
 use weir_values::columns::is_whole;
 use weir_values::convert::{Target, convert};
 use weir_values::replace::value_of;
+use weir_values::texts::fits;
 
 use crate::steps::at::At;
 use crate::steps::cells::scalar;
@@ -284,6 +285,11 @@ impl RowFunction for Choice {
 
     fn call(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         let field = self.result()?;
+        for source in [&self.then, &self.else_] {
+            if let Source::Value(Some(text)) = source {
+                fits(text.len(), rows)?;
+            }
+        }
         let hits = match &self.condition {
             None => BooleanArray::from(vec![true; rows]),
             Some((_, matches)) => {

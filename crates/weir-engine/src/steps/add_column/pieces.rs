@@ -16,6 +16,7 @@ use weir_values::{moment, pieces};
 
 use super::DatePart;
 use crate::steps::function::RowFunction;
+use crate::steps::report::Tally;
 
 /// What is made of the text or date.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,12 +46,20 @@ pub(crate) enum Cut {
 pub(crate) struct Piece {
     cut: Cut,
     json: bool,
+    column: String,
     format: Option<Format>,
     replacer: Option<Replacer>,
+    tally: Arc<Tally>,
 }
 
 impl Piece {
-    pub(super) fn new(cut: Cut, json: bool) -> Result<Self> {
+    /// Of the column of `field`.
+    pub(super) fn new(cut: Cut, field: &Field, tally: Arc<Tally>) -> Result<Self> {
+        let json = weir_core::types::is_json(field);
+        Piece::of(cut, json, field.name().clone(), tally)
+    }
+
+    fn of(cut: Cut, json: bool, column: String, tally: Arc<Tally>) -> Result<Self> {
         let format = match &cut {
             Cut::Format { format } => Some(Format::new(format)?),
             _ => None,
@@ -71,8 +80,10 @@ impl Piece {
         Ok(Piece {
             cut,
             json,
+            column,
             format,
             replacer,
+            tally,
         })
     }
 
@@ -81,9 +92,32 @@ impl Piece {
         struct Args {
             cut: Cut,
             json: bool,
+            column: String,
         }
         let args: Args = config::decode(args)?;
-        Ok(Arc::new(Piece::new(args.cut, args.json)?))
+        let tally = Arc::default();
+        Ok(Arc::new(Piece::of(
+            args.cut,
+            args.json,
+            args.column,
+            tally,
+        )?))
+    }
+
+    /// The dates of a column; text that is none is null, and counted.
+    fn moments(&self, array: &ArrayRef) -> TimestampMicrosecondArray {
+        let Some(texts) = Texts::of(array) else {
+            let moments = micros_of(array);
+            return moments.unwrap_or_else(|| TimestampMicrosecondArray::new_null(array.len()));
+        };
+        let read = moment::dates(&texts);
+        let given = texts
+            .iter()
+            .flatten()
+            .filter(|text| !text.trim().is_empty());
+        let lost = given.count() - (read.len() - read.null_count());
+        self.tally.count("unreadable", &self.column, lost as u64);
+        read
     }
 
     /// Text as it is; other values, and what stands in JSON, as `convert_type` has it.
@@ -98,16 +132,6 @@ impl Piece {
             false => field,
         };
         Ok(convert(array, &field, Target::Text)?.array)
-    }
-}
-
-/// The dates of a column; text that is none is null.
-fn moments(array: &ArrayRef) -> TimestampMicrosecondArray {
-    match Texts::of(array) {
-        Some(texts) => moment::dates(&texts),
-        None => {
-            micros_of(array).unwrap_or_else(|| TimestampMicrosecondArray::new_null(array.len()))
-        }
     }
 }
 
@@ -130,7 +154,7 @@ impl RowFunction for Piece {
     }
 
     fn args(&self) -> Value {
-        json!({"cut": self.cut, "json": self.json})
+        json!({"cut": self.cut, "json": self.json, "column": self.column})
     }
 
     fn field(&self, inputs: &[FieldRef]) -> Result<Field> {
@@ -147,8 +171,10 @@ impl RowFunction for Piece {
             return Ok(arrow::array::new_null_array(&DataType::Utf8, rows));
         };
         match (&self.cut, &self.format, &self.replacer) {
-            (Cut::Trunc { part: to }, _, _) => Ok(Arc::new(truncated(&moments(array), part(*to)))),
-            (Cut::Format { .. }, Some(format), _) => Ok(format.write(&moments(array))),
+            (Cut::Trunc { part: to }, _, _) => {
+                Ok(Arc::new(truncated(&self.moments(array), part(*to))))
+            }
+            (Cut::Format { .. }, Some(format), _) => Ok(format.write(&self.moments(array))),
             (Cut::Replace { .. }, _, Some(replacer)) => {
                 Ok(replacer.replace(&self.text(array)?)?.array)
             }

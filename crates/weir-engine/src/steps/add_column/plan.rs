@@ -182,8 +182,8 @@ impl AddColumn {
     }
 
     fn put_piece(&self, cut: Cut, frame: Frame, place: usize) -> Result<Frame> {
-        let json = weir_core::types::is_json(frame.field(place));
-        let piece: Arc<dyn RowFunction> = Arc::new(Piece::new(cut, json)?);
+        let piece = Piece::new(cut, frame.field(place), frame.tally())?;
+        let piece: Arc<dyn RowFunction> = Arc::new(piece);
         frame.put(&self.name, piece, vec![place])
     }
 
