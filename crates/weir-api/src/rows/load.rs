@@ -79,7 +79,7 @@ impl Load {
         ctx.bounded(ctx.memory.admit(true)).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
-        let opened = self.through(run.id(), &ctx);
+        let opened = self.through(run.id(), &ctx, false);
         let Call { app, caller, .. } = &self.call;
         let through = recorded(app, caller, access, opened).await?;
         if let Some(report) = through.report {
@@ -91,7 +91,9 @@ impl Load {
             ..through.rows
         };
         let memory = ctx.memory.clone();
-        let delivery = delivery(&self.call, &self.row, run, memory, Box::pin(ctx.ended()));
+        let ended = Box::pin(ctx.clone().ended());
+        let mut delivery = delivery(&self.call, &self.row, run, memory, ended);
+        delivery.first_batch_wait = self.work.first_batch_wait(&app.limits, &ctx);
         let mut response = respond(rows, self.options.clone(), delivery).await?;
         let is_plain = self.work.is_empty();
         data_headers(&mut response, &self.row, &self.read, run.id(), is_plain);
@@ -100,22 +102,33 @@ impl Load {
         Ok(response)
     }
 
-    /// The rows of the source, through the steps that it does not take itself.
-    async fn through(&self, run: Uuid, ctx: &Context) -> Result<Through> {
+    /// The rows of the source, through the steps that the read does not do. Without
+    /// any rows where it is only told what would be done.
+    async fn through(&self, run: Uuid, ctx: &Context, is_dry: bool) -> Result<Through> {
         let Call { app, caller, .. } = &self.call;
-        let (read, answer) = (&self.read, answer(app, &self.row, &self.read, ctx).await?);
+        let (mut work, mut read, mut pushed) = (self.work.clone(), self.read.clone(), 0);
+        if work.may_push_down() {
+            let whole = Read::all(read.target.clone());
+            let whole = answer(app, &self.row, &whole, ctx).await?;
+            pushed = work.push_down(&mut read, &whole.schema);
+        }
+        let answer = answer(app, &self.row, &read, ctx).await?;
         let others = Arc::new(Beside {
             app: app.clone(),
             caller: caller.clone(),
             ctx: ctx.clone(),
             run,
         });
-        let told = DryRun::of(&answer, read);
+        let mut told = DryRun::of(&answer, &read);
+        told.pushed.steps = pushed;
         let rows = Rows {
             schema: answer.schema,
-            batches: answer.stream,
+            batches: match is_dry {
+                true => futures::stream::empty().boxed(),
+                false => answer.stream,
+            },
         };
-        let (rows, report) = self.work.run(app, rows, others, ctx).await?;
+        let (rows, report) = work.run(app, rows, others, ctx).await?;
         Ok(Through { rows, report, told })
     }
 
@@ -123,7 +136,7 @@ impl Load {
         let ctx = self.call.app.context(self.limit);
         let _stop = ctx.cancel.clone().drop_guard();
         let access = access("dry_run", &self.row, &self.read, id.id);
-        let opened = self.through(id.id, &ctx);
+        let opened = self.through(id.id, &ctx, true);
         let Call { app, caller, .. } = &self.call;
         let Through { rows, mut told, .. } = recorded(app, caller, access, opened).await?;
         told.columns = columns(&rows.schema);
@@ -199,7 +212,8 @@ pub struct DryRunColumn {
 /// What the source itself would do.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DryRunPushed {
-    /// For each part of the filter joined by `and`: `exact`, `inexact` or `no`.
+    /// For each part of the filter joined by `and`, and of the steps that the
+    /// read does: `exact`, `inexact` or `no`.
     pub filter: Vec<String>,
     /// The order.
     pub order_by: bool,

@@ -2,21 +2,22 @@
 //! and what their columns mean.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{FieldRef, Schema};
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use weir_core::config::{self, nearest};
 use weir_core::types::parse_field;
-use weir_core::{Context, Error, FieldError, Result};
+use weir_core::{BatchStream, Context, Error, FieldError, Read, Result};
 use weir_engine::ColumnKind;
 use weir_engine::steps::{Others, Pipeline, Report, Side, TransformOptions};
 use weir_wire::Rows;
 
 use crate::auth::Caller;
 use crate::recipes::{Named, named};
-use crate::state::App;
+use crate::state::{App, Limits};
 
 /// Bytes of a list of steps in a query string.
 const MAX_STEPS: usize = 8 << 10;
@@ -94,10 +95,10 @@ impl Place {
     }
 }
 
-/// What is to be done with rows, understood.
+/// What is to be done with rows, understood. Cheap to clone.
+#[derive(Clone)]
 pub struct Work {
-    /// The steps that are left for the engine.
-    pub pipeline: Pipeline,
+    pipeline: Pipeline,
     /// Types that columns are read as, where a format has none.
     pub types: Vec<FieldRef>,
     kinds: Vec<(String, ColumnKind)>,
@@ -153,6 +154,26 @@ impl Work {
         Err(self.told.tell(error))
     }
 
+    /// Whether the read may do the first steps.
+    pub fn may_push_down(&self) -> bool {
+        self.pipeline.may_push_down()
+    }
+
+    /// Moves first steps into `read`, whose target has the columns of `schema`;
+    /// gives how many.
+    pub fn push_down(&mut self, read: &mut Read, schema: &Schema) -> usize {
+        self.pipeline.push_down(read, schema, &self.kinds)
+    }
+
+    /// How long an answer waits for its first rows: steps may have to see the
+    /// last row before they give the first.
+    pub fn first_batch_wait(&self, limits: &Limits, ctx: &Context) -> Duration {
+        match self.is_empty() {
+            true => Duration::from_millis(limits.first_batch_ms),
+            false => ctx.deadline.left(),
+        }
+    }
+
     /// Passes `rows` through the steps; the report is complete when they have ended.
     pub async fn run(
         &self,
@@ -182,13 +203,27 @@ impl Work {
         let planned = ctx.bounded(async { ctx.compute.spawn(planning).await? });
         let told = Arc::clone(&self.told);
         let transformed = planned.await.map_err(|error| told.tell(error))?;
-        let batches = transformed.stream.map_err(move |error| told.tell(error));
+        let batches = ending(transformed.stream, ctx.clone());
         let rows = Rows {
             schema: transformed.schema,
-            batches: batches.boxed(),
+            batches: batches.map_err(move |error| told.tell(error)).boxed(),
         };
         Ok((rows, Some(transformed.report)))
     }
+}
+
+/// `stream`, which is dropped as soon as the call must end: what computes
+/// between two batches may not ask.
+fn ending(stream: BatchStream, ctx: Context) -> BatchStream {
+    let next = |state: Option<(BatchStream, Context)>| async move {
+        let (mut stream, ctx) = state?;
+        let next = async { stream.next().await.transpose() };
+        match ctx.bounded(next).await {
+            Ok(batch) => Some((Ok(batch?), Some((stream, ctx)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    };
+    futures::stream::unfold(Some((stream, ctx)), next).boxed()
 }
 
 type Understood = (Pipeline, Vec<(String, ColumnKind)>, Vec<FieldRef>);

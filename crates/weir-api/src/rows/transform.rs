@@ -120,7 +120,8 @@ async fn through(
     if let Some(report) = &report {
         run.reports(report.clone());
     }
-    let delivery = delivery(app, caller, run, &ctx, report);
+    let mut delivery = delivery(app, caller, run, &ctx, report);
+    delivery.first_batch_wait = work.first_batch_wait(&app.limits, &ctx);
     let response = respond(rows, options, delivery).await?;
     // From here on the body's own drop stops the work.
     stop.disarm();

@@ -27,6 +27,12 @@ enum Push {
 }
 
 impl Pipeline {
+    /// Whether [`Pipeline::push_down`] may find anything to do.
+    pub fn may_push_down(&self) -> bool {
+        let first = self.steps.first().map(|step| step.kind.op);
+        first.is_some_and(|op| ["select", "filter_rows", "sort_rows", "limit"].contains(&op))
+    }
+
     /// Moves leading `select`, `filter_rows`, `sort_rows` and `limit` into
     /// `read`, whose target has the columns of `schema`; gives how many. `kinds`
     /// is what the caller says that columns mean.

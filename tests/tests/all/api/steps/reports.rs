@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use weir_tests::wire::Wire;
 use weir_tests::{Client, Service};
 
 const STEPS: &str =
@@ -157,4 +158,35 @@ async fn loads_and_previews_keep_theirs() {
     let run = format!("/v1/runs/{}", shown.header("weir-run-id"));
     let run = client.get(&run).await.expect_status(200);
     assert_eq!(run["report"][1]["op"], "select");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transform_is_stopped_by_its_run() {
+    let service = Service::start().await;
+    let client = &service.client;
+    let id = "0190b6e2-8f3f-7b3c-9d51-0a1b2c3d4e60";
+    let steps = "%5B%7B%22op%22:%22sort_rows%22,%22by%22:%5B%7B%22column%22:%22a%22%7D%5D%7D%5D";
+    let head = format!(
+        "POST /v1/transform.csv?steps={steps} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\
+         Weir-Run-Id: {id}\r\nAuthorization: Bearer {}\r\n\r\n6\r\na\n1\n2\n\r\n",
+        client.key()
+    );
+    // The body never ends, so the sort waits for more of it.
+    let mut wire = Wire::send(client, head.as_bytes()).await;
+    let path = format!("/v1/runs/{id}/cancel");
+    let stopped = weir_tests::eventually(std::time::Duration::from_secs(10), async || {
+        let answer = client.call(Method::POST, &path).send().await;
+        (answer.status == 202).then_some(())
+    });
+    stopped.await.expect("the run is known while it runs");
+    wire.read_all().await;
+    assert!(wire.head().starts_with("HTTP/1.1 499"), "{}", wire.head());
+    let run = client
+        .get(&format!("/v1/runs/{id}"))
+        .await
+        .expect_status(200);
+    assert_eq!(
+        (&run["status"], &run["kind"]),
+        (&json!("cancelled"), &json!("transform"))
+    );
 }

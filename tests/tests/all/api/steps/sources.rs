@@ -98,6 +98,40 @@ async fn loads_take_steps_in_both_forms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_which_steps_the_read_does() {
+    let (service, _database, source) = orders().await;
+    let client = &service.client;
+    let path = format!("/v1/sources/{source}/load");
+    let steps = json!([{"op": "filter_rows", "condition": "id > 990"}, {"op": "sort_rows", "by": [{"column": "id", "ascending": false}]},
+        {"op": "limit", "rows": 3}, {"op": "select", "columns": ["id", "total"]}, {"op": "rename", "names": {"id": "key"}},
+        {"op": "limit", "rows": 2}]);
+    let mut body =
+        json!({"stream": "orders", "filter": "id < 1000", "steps": steps, "dry_run": true});
+    let told = client.post(&path, &body).await.expect_status(200);
+    assert_eq!(told["pushed"]["steps"], 4, "{told}");
+    assert_eq!(told["pushed"]["filter"], json!(["exact", "exact"]));
+    assert_eq!(
+        told["columns"],
+        json!([{"name": "key", "type": "int32"}, {"name": "total", "type": "float64"}])
+    );
+    body["dry_run"] = json!(false);
+    let rows = client.rows(&source, &body).await;
+    let expected = [
+        json!({"key": 999, "total": 1498.5}),
+        json!({"key": 998, "total": 1497.0}),
+    ];
+    assert_eq!(rows, expected);
+    // What is read is limited first, so a filter behind it is no part of the read.
+    let body = json!({"stream": "orders", "limit": 5, "order_by": [{"column": "id"}], "dry_run": true,
+        "steps": [{"op": "filter_rows", "condition": "id > 3"}]});
+    let told = client.post(&path, &body).await.expect_status(200);
+    assert_eq!(
+        (&told["pushed"]["steps"], &told["pushed"]["limit"]),
+        (&json!(0), &json!(true))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_join_reads_a_second_source_as_far_as_the_key_may() {
     let (service, _database, source) = orders().await;
     let client = &service.client;
