@@ -2,6 +2,7 @@
 //! from the request's account: what does not fit spills.
 
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
@@ -11,10 +12,14 @@ use parking_lot::Mutex;
 use weir_core::Account;
 use weir_core::memory::Hold;
 
+use crate::scratch::Scratch;
+
 /// Operators of one request: those that can spill share a part of its memory
 /// evenly, so that the rest is there for those that cannot.
 pub(crate) struct RequestPool {
     limit: usize,
+    /// Where they spill to: there as long as any of them.
+    _scratch: Arc<Scratch>,
     state: Mutex<State>,
 }
 
@@ -37,10 +42,11 @@ const STREAM_PART: usize = 4;
 const FIXED_PART: usize = 3;
 
 impl RequestPool {
-    pub(crate) fn new(account: &Account) -> Self {
+    pub(crate) fn new(account: &Account, scratch: Arc<Scratch>) -> Self {
         let limit = account.request_limit();
         RequestPool {
             limit: limit - limit / STREAM_PART,
+            _scratch: scratch,
             state: Mutex::new(State {
                 held: account.hold(),
                 spilling: 0,

@@ -47,8 +47,8 @@ pub struct EngineLimits {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     session: Arc<SessionState>,
-    /// Removed with the last clone.
-    _scratch: Arc<Scratch>,
+    /// Where plans spill to.
+    scratch: Arc<Scratch>,
 }
 
 /// A read, whole.
@@ -80,7 +80,7 @@ impl Engine {
         Ok(Engine {
             runtime,
             session: Arc::new(crate::steps::session()),
-            _scratch: Arc::new(scratch),
+            scratch: Arc::new(scratch),
         })
     }
 
@@ -140,7 +140,7 @@ impl Engine {
     /// What a plan of one request runs in: its own memory, everybody's disk.
     pub(crate) fn task(&self, memory: &Account) -> Arc<TaskContext> {
         let runtime = RuntimeEnv {
-            memory_pool: Arc::new(RequestPool::new(memory)),
+            memory_pool: Arc::new(RequestPool::new(memory, Arc::clone(&self.scratch))),
             ..RuntimeEnv::clone(&self.runtime)
         };
         // What a sort keeps back for its merge must leave it something to sort in.
