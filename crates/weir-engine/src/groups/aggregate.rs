@@ -12,19 +12,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use weir_core::{BatchStream, Result, config};
 
-use super::Room;
 use super::accumulate::{Function, Measure};
 use super::external::external;
 use super::keys::NullKeys;
 use super::sequence::by;
-use super::table::{Shape, Table};
-use crate::steps::{Env, Operator, Spool};
+use super::table::{Narrow, Shape, Table};
+use super::{Room, side_by_side};
+use crate::steps::{Env, Operator, Spool, Tally};
 
 /// Gives one row for each group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AggregateRows {
     pub(crate) keys: Vec<usize>,
     pub(crate) measures: Vec<Measure>,
+    #[serde(skip)]
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// Rows of an answer in one batch.
@@ -56,19 +58,28 @@ impl AggregateRows {
 
     async fn work(
         self: Arc<Self>,
-        mut input: BatchStream,
+        input: BatchStream,
         schema: SchemaRef,
         env: Env,
     ) -> Result<BatchStream> {
-        let mut gather = Gather::new(self.shape(&schema), self.keys.len(), env);
+        let shape = Arc::new(self.shape(&schema));
+        let mut gather = Gather::new(Arc::clone(&shape), self.keys.len(), env.clone());
         let mut before = 0_u64;
-        while let Some(batch) = input.next().await.transpose()? {
-            let narrow = gather.shape.narrowed(&batch, None, before)?;
+        let numbered = input.map_ok(move |batch| {
+            let first = before;
             before += batch.num_rows() as u64;
-            gather.add(narrow).await?;
-            tokio::task::yield_now().await;
+            (batch, first)
+        });
+        let mut rows = side_by_side(&env, numbered, move |(batch, before)| {
+            shape.rows(shape.narrowed(&batch, None, before)?)
+        });
+        while let Some(rows) = rows.next().await.transpose()? {
+            gather.add(rows).await?;
         }
-        gather.ended(&self.schema(&schema)?).await
+        let groups = gather.ended(&self.schema(&schema)?).await?;
+        let tally = Arc::clone(&self.tally);
+        let counted = groups.inspect_ok(move |batch| tally.add("groups", batch.num_rows() as u64));
+        Ok(counted.boxed())
     }
 }
 
@@ -113,7 +124,7 @@ enum State {
 /// Sums groups up.
 struct Gather {
     env: Env,
-    shape: Shape,
+    shape: Arc<Shape>,
     keys: usize,
     room: Room,
     state: State,
@@ -125,7 +136,7 @@ struct Gather {
 }
 
 impl Gather {
-    fn new(shape: Shape, keys: usize, env: Env) -> Self {
+    fn new(shape: Arc<Shape>, keys: usize, env: Env) -> Self {
         Gather {
             room: Room::of(&env),
             state: State::Adds,
@@ -140,15 +151,16 @@ impl Gather {
         }
     }
 
-    async fn add(&mut self, narrow: RecordBatch) -> Result<()> {
+    async fn add(&mut self, rows: Narrow) -> Result<()> {
+        let narrow = &rows.batch;
         let bytes = self.table.bytes_with(narrow.num_rows()) + self.firsts_bytes;
         if self.state == State::Adds && !self.room.fits(bytes) {
             self.full();
         }
         if self.state == State::Aside {
-            return self.put_aside(narrow).await;
+            return self.put_aside(rows.batch).await;
         }
-        self.table.add(&narrow)?;
+        self.table.add(&rows)?;
         let fresh = self.table.fresh();
         if !fresh.is_empty() {
             let keys = narrow.columns()[..self.keys].iter();
@@ -159,8 +171,8 @@ impl Gather {
             self.firsts.push(keys);
         }
         match self.state {
-            State::Adds if self.aside.is_some() => self.put_aside(narrow).await,
-            State::Frozen => match self.table.unknown(&narrow)? {
+            State::Adds if self.aside.is_some() => self.put_aside(rows.batch).await,
+            State::Frozen => match self.table.unknown(narrow)? {
                 Some(unknown) => self.put_aside(unknown).await,
                 None => Ok(()),
             },

@@ -2,23 +2,25 @@
 //! groups are summed up, then come again with the results.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use weir_core::evaluate::{Test, compile};
 use weir_core::{BatchStream, Error, Predicate, Result, config};
 
-use super::Room;
 use super::accumulate::Measure;
 use super::external::external;
-use super::keys::NullKeys;
+use super::keys::{KeyRows, NullKeys};
 use super::merge::{Merge, numbers};
 use super::reading::{Reading, Told};
 use super::sequence::by;
-use super::table::{Shape, Table, taken};
+use super::table::{Narrow, Shape, Table, taken};
+use super::{Room, side_by_side};
 use crate::condition::parse_condition;
 use crate::read::settled;
 use crate::steps::{Env, Operator, Spooled};
@@ -120,41 +122,50 @@ impl BroadcastRows {
 
     async fn work(
         self: Arc<Self>,
-        mut input: BatchStream,
+        input: BatchStream,
         schema: SchemaRef,
         env: Env,
     ) -> Result<BatchStream> {
         let only = self.only(&schema)?;
         let (keys, measures) = (&self.keys, &self.measures);
         let shape = Shape::new(&schema, keys, NullKeys::Nobody, measures, only.is_some());
-        let narrow = Arc::new(Narrow { shape, only });
+        let looked = Arc::new(Looked {
+            shape,
+            only,
+            is_full: AtomicBool::new(false),
+        });
         let mut room = Room::of(&env);
-        let mut table = Some(Table::new(&narrow.shape, 0));
+        let mut table = Some(Table::new(&looked.shape, 0));
         let mut groups = Groups::default();
         let mut spool = env.spool(&schema);
-        let mut before = 0_u64;
-        while let Some(batch) = input.next().await.transpose()? {
+        let mut input = looked.rows(&env, input);
+        while let Some((batch, rows)) = input.next().await.transpose()? {
             if let Some(summed) = &mut table {
                 let bytes = summed.bytes_with(batch.num_rows()) + groups.bytes;
-                if room.fits(bytes) {
-                    summed.add(&narrow.of(&batch, before)?)?;
-                    groups.keep(summed.ids(), &room);
-                } else {
-                    table = None;
-                    groups = Groups::default();
-                    room.leave();
+                match rows.filter(|_| room.fits(bytes)) {
+                    Some(rows) => {
+                        summed.add(&rows)?;
+                        groups.keep(summed.ids(), &room);
+                    }
+                    None => {
+                        table = None;
+                        groups = Groups::default();
+                        room.leave();
+                        looked.is_full.store(true, Ordering::Relaxed);
+                    }
                 }
             }
-            before += batch.num_rows() as u64;
             spool.push(batch).await?;
-            tokio::task::yield_now().await;
         }
         let spooled = spool.done().await?;
         let out = self.schema(&schema)?;
         let places = self.places(&schema);
         match table {
-            Some(table) => again(spooled, table, groups, narrow, room, Put { out, places }),
-            None => apart(&env, spooled, narrow, Put { out, places }).await,
+            Some(table) => {
+                let groups = (table, groups, room);
+                again(&env, spooled, groups, looked, Put { out, places })
+            }
+            None => apart(&env, spooled, looked, Put { out, places }).await,
         }
     }
 
@@ -204,20 +215,44 @@ impl Operator for BroadcastRows {
     }
 }
 
-/// Rows as groups see them.
-struct Narrow {
+/// How rows are looked at.
+struct Looked {
     shape: Shape,
     only: Option<Only>,
+    /// The table has no room: nothing needs to be made ready for it.
+    is_full: AtomicBool,
 }
 
-impl Narrow {
-    fn of(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
+type Rows = (RecordBatch, Option<Narrow>);
+
+impl Looked {
+    /// The columns that are looked at. `before` rows came earlier.
+    fn narrow(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
         let counted = self.only.as_ref().map(|only| only.rows(batch, before));
         self.shape.narrowed(batch, counted.transpose()?, before)
     }
 
-    fn keys_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        Ok(batch.project(&self.shape.keys)?)
+    /// The rows and, beside them, what a table takes of them.
+    fn rows(self: &Arc<Self>, env: &Env, input: BatchStream) -> BoxStream<'static, Result<Rows>> {
+        let looked = Arc::clone(self);
+        let mut before = 0_u64;
+        let numbered = input.map_ok(move |batch| {
+            let first = before;
+            before += batch.num_rows() as u64;
+            (batch, first)
+        });
+        side_by_side(env, numbered, move |(batch, before)| {
+            if looked.is_full.load(Ordering::Relaxed) {
+                return Ok((batch, None));
+            }
+            let rows = looked.shape.rows(looked.narrow(&batch, before)?)?;
+            Ok((batch, Some(rows)))
+        })
+    }
+
+    fn keys_of(&self, batch: &RecordBatch) -> Result<KeyRows> {
+        let keys = batch.project(&self.shape.keys)?;
+        KeyRows::of(keys.columns(), keys.num_rows())
     }
 }
 
@@ -266,43 +301,43 @@ impl Put {
 
 /// The second pass, with the results of all groups in memory.
 fn again(
+    env: &Env,
     spooled: Spooled,
-    mut table: Table,
-    groups: Groups,
-    narrow: Arc<Narrow>,
-    room: Room,
+    (mut table, groups, room): (Table, Groups, Room),
+    looked: Arc<Looked>,
     put: Put,
 ) -> Result<BatchStream> {
     let results = table.finish()?;
-    // Rows of a table without groups: all of them have none.
     table.freeze();
     let mut kept = groups.kept.into_iter();
     let rows = spooled.read().map(move |batch| {
-        // Held until the last row is out.
-        let _room = &room;
         let batch = batch?;
-        let found = match kept.next() {
-            Some(ids) => taken(&results, &ids)?,
+        let ids = match kept.next() {
+            Some(ids) => ids,
             None => {
-                table.number(&narrow.keys_of(&batch)?)?;
-                taken(&results, table.ids())?
+                table.number(&looked.keys_of(&batch)?)?;
+                table.ids().to_vec()
             }
         };
-        put.over(&batch, found)
+        Ok((batch, ids))
     });
-    Ok(rows.boxed())
+    Ok(side_by_side(env, rows, move |(batch, ids)| {
+        // Held until the last row is out.
+        let _room = &room;
+        put.over(&batch, taken(&results, ids)?)
+    }))
 }
 
 /// The second pass, with results sorted back into the order of rows.
-async fn apart(env: &Env, spooled: Spooled, narrow: Arc<Narrow>, put: Put) -> Result<BatchStream> {
-    let (mut before, given) = (0_u64, Arc::clone(&narrow));
+async fn apart(env: &Env, spooled: Spooled, looked: Arc<Looked>, put: Put) -> Result<BatchStream> {
+    let (mut before, given) = (0_u64, Arc::clone(&looked));
     let rows = spooled.read().map(move |batch| {
         let batch = batch?;
-        let narrowed = given.of(&batch, before);
+        let narrowed = given.narrow(&batch, before);
         before += batch.num_rows() as u64;
         narrowed
     });
-    let summed = external(env, rows.boxed(), &narrow.shape).await?;
+    let summed = external(env, rows.boxed(), &looked.shape).await?;
     let mut fields = vec![Field::new("weir.place", DataType::UInt64, false)];
     let results = summed.schema.fields()[2..].iter().enumerate();
     fields.extend(results.map(|(n, field)| Field::clone(field).with_name(format!("weir.{n}"))));

@@ -4,19 +4,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, UInt64Type};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use weir_core::{BatchStream, Error, Result, config};
 
-use super::Room;
-use super::keys::{GroupKeys, NullKeys, UNKNOWN};
+use super::keys::{GroupKeys, KeyRows, NullKeys, UNKNOWN};
 use super::sequence::in_groups;
+use super::{Room, side_by_side};
 use crate::steps::{Env, Operator, Spool, Spooled, Tally};
 
 /// Which of several equal rows stays.
@@ -46,8 +47,23 @@ impl DropRows {
         Ok(Arc::new(config::decode::<DropRows>(args)?))
     }
 
+    /// The rows and, beside them, their keys.
+    fn keyed(&self, env: &Env, input: BatchStream) -> BoxStream<'static, Result<Keyed>> {
+        let keys = self.keys.clone();
+        side_by_side(env, input, move |batch: RecordBatch| {
+            let columns: Vec<ArrayRef> = keys
+                .iter()
+                .map(|key| Arc::clone(batch.column(*key)))
+                .collect();
+            let keys = KeyRows::of(&columns, batch.num_rows())?;
+            Ok((batch, keys))
+        })
+    }
+
     /// The first ones stay: they go on as they come.
     fn first(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
+        let input = self.keyed(&env, input);
+        let tally = Arc::clone(&self.tally);
         let state = First {
             room: Room::of(&env),
             keys: GroupKeys::new(NullKeys::Group),
@@ -57,46 +73,54 @@ impl DropRows {
             fresh: Vec::new(),
             operator: self,
             schema,
-            env,
+            env: env.clone(),
         };
         let rows = futures::stream::try_unfold(Some((state, input)), |state| async move {
             let Some((mut state, mut input)) = state else {
                 return Ok(None);
             };
             match input.next().await.transpose()? {
-                Some(batch) => {
-                    let kept = state.kept(&batch).await?;
-                    let kept = futures::stream::iter([Ok(kept)]).boxed();
+                Some((batch, keys)) => {
+                    let kept = state.kept(&batch, &keys).await?;
+                    let kept = kept.map(|kept| Ok((batch, Some(kept))));
+                    let kept = futures::stream::iter(kept).boxed();
                     Ok::<_, Error>(Some((kept, Some((state, input)))))
                 }
-                None => Ok(Some((state.ended().await?, None))),
+                None => {
+                    let rest = state.ended().await?.map_ok(|batch| (batch, None));
+                    Ok(Some((rest.boxed(), None)))
+                }
             }
         });
-        let some = |batch: &RecordBatch| futures::future::ready(batch.num_rows() > 0);
-        rows.try_flatten().try_filter(some).boxed()
+        let kept = side_by_side(&env, rows.try_flatten(), move |(batch, kept)| match kept {
+            None => Ok(Some(batch)),
+            Some(kept) => filtered(&batch, &kept, &tally),
+        });
+        kept.try_filter_map(|batch| futures::future::ready(Ok(batch)))
+            .boxed()
     }
 
     /// The last ones, or none, stay: known once all rows are there.
     async fn later(
         self: Arc<Self>,
-        mut input: BatchStream,
+        input: BatchStream,
         schema: SchemaRef,
         env: Env,
     ) -> Result<BatchStream> {
+        let mut input = self.keyed(&env, input);
         let mut room = Room::of(&env);
         let mut marks = Some(Marks::new(self.keep));
         let mut spool = env.spool(&schema);
-        while let Some(batch) = input.next().await.transpose()? {
+        while let Some((batch, keys)) = input.next().await.transpose()? {
             if let Some(marked) = &mut marks {
                 if room.fits(marked.bytes_with(batch.num_rows())) {
-                    marked.add(&batch, &self.keys)?;
+                    marked.add(&keys, batch.num_rows())?;
                 } else {
                     marks = None;
                     room.leave();
                 }
             }
             spool.push(batch).await?;
-            tokio::task::yield_now().await;
         }
         let spooled = spool.done().await?;
         let kept = match marks {
@@ -107,21 +131,25 @@ impl DropRows {
             }
             None => self.sorted_out(&env, &spooled, &mut room).await?,
         };
-        Ok(self.only(spooled, kept, room))
+        Ok(self.only(&env, spooled, kept, room))
     }
 
     /// The rows that `kept` marks.
-    fn only(&self, spooled: Spooled, kept: BooleanBuffer, room: Room) -> BatchStream {
+    fn only(&self, env: &Env, spooled: Spooled, kept: BooleanBuffer, room: Room) -> BatchStream {
         let tally = Arc::clone(&self.tally);
         let mut before = 0;
-        let rows = spooled.read().try_filter_map(move |batch| {
-            let _held = &room;
+        let rows = spooled.read().map_ok(move |batch| {
             let rows = batch.num_rows();
             let kept = BooleanArray::new(kept.slice(before, rows), None);
             before += rows;
-            futures::future::ready(filtered(&batch, &kept, &tally))
+            (batch, kept)
         });
-        rows.boxed()
+        let kept = side_by_side(env, rows, move |(batch, kept)| {
+            let _held = &room;
+            filtered(&batch, &kept, &tally)
+        });
+        kept.try_filter_map(|batch| futures::future::ready(Ok(batch)))
+            .boxed()
     }
 
     /// Which rows stay, found by sorting them by their key.
@@ -229,11 +257,8 @@ impl Operator for DropRows {
     }
 }
 
-/// The columns of the key.
-fn key_of(batch: &RecordBatch, keys: &[usize]) -> Vec<arrow::array::ArrayRef> {
-    let columns = keys.iter().map(|key| Arc::clone(batch.column(*key)));
-    columns.collect()
-}
+/// Rows and their keys.
+type Keyed = (RecordBatch, KeyRows);
 
 /// What is known while the first ones go on.
 struct First {
@@ -250,37 +275,31 @@ struct First {
 }
 
 impl First {
-    async fn kept(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+    /// Which of the rows go on; those of keys for which there is no room are put
+    /// aside, and are not counted as removed.
+    async fn kept(&mut self, batch: &RecordBatch, keys: &KeyRows) -> Result<Option<BooleanArray>> {
         let rows = batch.num_rows();
         if !self.is_full && !self.room.fits(self.keys.bytes_with(rows)) {
             self.is_full = true;
             self.keys.freeze();
         }
-        let key = key_of(batch, &self.operator.keys);
-        self.keys.ids(&key, rows, &mut self.ids, &mut self.fresh)?;
-        let tally = &self.operator.tally;
-        if self.is_full {
-            let ids = &self.ids;
-            let unknown = BooleanBuffer::collect_bool(rows, |row| ids[row] == UNKNOWN);
-            let unknown = BooleanArray::new(unknown, None);
-            if let Some(unknown) = filtered(batch, &unknown, tally)? {
-                let (env, schema) = (&self.env, &self.schema);
-                let aside = self.aside.get_or_insert_with(|| env.spool(schema));
-                aside.push(unknown).await?;
-            }
-            return Ok(batch.slice(0, 0));
+        self.keys.ids(keys, &mut self.ids, &mut self.fresh)?;
+        if !self.is_full {
+            let mut kept = BooleanBufferBuilder::new(rows);
+            kept.append_n(rows, false);
+            let fresh = self.fresh.iter();
+            fresh.for_each(|row| kept.set_bit(*row as usize, true));
+            return Ok(Some(BooleanArray::new(kept.finish(), None)));
         }
-        if self.fresh.len() == rows {
-            return Ok(batch.clone());
+        let ids = &self.ids;
+        let unknown = BooleanBuffer::collect_bool(rows, |row| ids[row] == UNKNOWN);
+        let unknown = BooleanArray::new(unknown, None);
+        if let Some(unknown) = filtered(batch, &unknown, &self.operator.tally)? {
+            let (env, schema) = (&self.env, &self.schema);
+            let aside = self.aside.get_or_insert_with(|| env.spool(schema));
+            aside.push(unknown).await?;
         }
-        let mut kept = BooleanBufferBuilder::new(rows);
-        kept.append_n(rows, false);
-        self.fresh
-            .iter()
-            .for_each(|row| kept.set_bit(*row as usize, true));
-        let kept = BooleanArray::new(kept.finish(), None);
-        let some = filtered(batch, &kept, tally)?;
-        Ok(some.unwrap_or_else(|| batch.slice(0, 0)))
+        Ok(None)
     }
 
     /// The first ones among the rows that were put aside.
@@ -296,7 +315,7 @@ impl First {
         let kept = operator
             .sorted_out(&self.env, &spooled, &mut self.room)
             .await?;
-        Ok(operator.only(spooled, kept, self.room))
+        Ok(operator.only(&self.env, spooled, kept, self.room))
     }
 }
 
@@ -328,10 +347,8 @@ impl Marks {
         table + 2 * (self.rows.capacity() + rows) * size_of::<u64>() + self.kept.capacity() / 4
     }
 
-    fn add(&mut self, batch: &RecordBatch, keys: &[usize]) -> Result<()> {
-        let rows = batch.num_rows();
-        let key = key_of(batch, keys);
-        self.keys.ids(&key, rows, &mut self.ids, &mut self.fresh)?;
+    fn add(&mut self, keys: &KeyRows, rows: usize) -> Result<()> {
+        self.keys.ids(keys, &mut self.ids, &mut self.fresh)?;
         let before = self.kept.len();
         self.kept.append_n(rows, true);
         for (row, id) in self.ids.iter().enumerate() {

@@ -12,7 +12,7 @@ use hashbrown::DefaultHashBuilder;
 use hashbrown::hash_table::{Entry, HashTable};
 use weir_core::{Error, Kind, Result};
 
-use super::lanes::{self, Lane};
+use super::lanes::{self, Lane, Packed};
 
 /// The row belongs to no group.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -46,6 +46,40 @@ pub(crate) struct GroupKeys {
     packed: HashTable<([u64; 2], u32)>,
     long: HashTable<Long>,
     arena: Vec<u8>,
+}
+
+/// The keys of rows in a form in which they are looked up: what can be made of
+/// them beside the table.
+pub(crate) struct KeyRows {
+    rows: usize,
+    lanes: Vec<Lane>,
+    /// What fits of keys of several columns, or of text.
+    packed: Option<Packed>,
+    /// Where any of the columns is null.
+    nulls: Option<NullBuffer>,
+}
+
+impl KeyRows {
+    /// Of `rows` rows, whose keys are `columns`.
+    pub(crate) fn of(columns: &[ArrayRef], rows: usize) -> Result<Self> {
+        let lanes = columns.iter().map(lanes::lane);
+        let lanes = lanes.collect::<Result<Vec<Lane>>>()?;
+        if matches!(lanes.as_slice(), [] | [Lane::Fixed(_, _)]) {
+            return Ok(KeyRows {
+                rows,
+                lanes,
+                packed: None,
+                nulls: None,
+            });
+        }
+        let nulls = lanes.iter().map(Lane::nulls);
+        Ok(KeyRows {
+            rows,
+            nulls: nulls.fold(None, |all, nulls| NullBuffer::union(all.as_ref(), nulls)),
+            packed: Some(lanes::pack(&lanes, rows)),
+            lanes,
+        })
+    }
 }
 
 /// A key in the arena.
@@ -125,14 +159,14 @@ impl GroupKeys {
     }
 
     /// Puts the group of each row into `ids`, and into `fresh` the rows that
-    /// began one. `columns` have the same types at every call.
+    /// began one. The columns of `keys` have the same types at every call.
     pub(crate) fn ids(
         &mut self,
-        columns: &[ArrayRef],
-        rows: usize,
+        keys: &KeyRows,
         ids: &mut Vec<u32>,
         fresh: &mut Vec<u32>,
     ) -> Result<()> {
+        let rows = keys.rows;
         ids.clear();
         fresh.clear();
         if self.next > MAX_GROUPS - (rows.min(MAX_GROUPS as usize) as u32) {
@@ -141,30 +175,27 @@ impl GroupKeys {
                     .code("too_large_to_compute"),
             );
         }
-        if columns.is_empty() {
-            if rows > 0 && self.next == 0 && self.grows {
-                self.next = 1;
-                fresh.push(0);
+        match (keys.lanes.as_slice(), &keys.packed) {
+            ([], _) => {
+                if rows > 0 && self.next == 0 && self.grows {
+                    self.next = 1;
+                    fresh.push(0);
+                }
+                ids.resize(rows, if self.next == 1 { 0 } else { UNKNOWN });
             }
-            ids.resize(rows, if self.next == 1 { 0 } else { UNKNOWN });
-            return Ok(());
-        }
-        let lanes = columns
-            .iter()
-            .map(lanes::lane)
-            .collect::<Result<Vec<_>>>()?;
-        if let [Lane::Fixed(words, nulls)] = lanes.as_slice() {
-            self.single_ids(words, nulls.as_ref(), ids, fresh);
-            return Ok(());
-        }
-        let skipped = match self.nulls {
-            NullKeys::Group => None,
-            NullKeys::Nobody => {
-                let nulls = lanes.iter().map(Lane::nulls);
-                nulls.fold(None, |all, nulls| NullBuffer::union(all.as_ref(), nulls))
+            ([Lane::Fixed(words, nulls)], _) => {
+                self.single_ids(words, nulls.as_ref(), ids, fresh);
             }
-        };
-        self.packed_ids(&lanes, rows, skipped.as_ref(), ids, fresh)
+            (_, Some(packed)) => {
+                let skipped = match self.nulls {
+                    NullKeys::Group => None,
+                    NullKeys::Nobody => keys.nulls.as_ref(),
+                };
+                self.packed_ids(keys, packed, skipped, ids, fresh)?;
+            }
+            (_, None) => return Err(Error::internal("keys that are not packed")),
+        }
+        Ok(())
     }
 
     /// The number of a new group, or `UNKNOWN`.
@@ -240,23 +271,22 @@ impl GroupKeys {
 
     fn packed_ids(
         &mut self,
-        lanes: &[Lane],
-        rows: usize,
+        keys: &KeyRows,
+        packed: &Packed,
         skipped: Option<&NullBuffer>,
         ids: &mut Vec<u32>,
         fresh: &mut Vec<u32>,
     ) -> Result<()> {
-        let packed = lanes::pack(lanes, rows);
         let mut scratch = Vec::new();
         let mut last: (Option<[u64; 2]>, u32) = (None, NONE);
-        for row in 0..rows {
+        for row in 0..keys.rows {
             if skipped.is_some_and(|nulls| nulls.is_null(row)) {
                 ids.push(NONE);
                 continue;
             }
             let Some(key) = packed.get(row) else {
                 scratch.clear();
-                for lane in lanes {
+                for lane in &keys.lanes {
                     lane.write(row, &mut scratch);
                 }
                 ids.push(self.long_id(&scratch, row, fresh)?);

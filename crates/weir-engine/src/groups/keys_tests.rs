@@ -9,8 +9,8 @@ use super::*;
 
 fn ids_of(keys: &mut GroupKeys, columns: &[ArrayRef]) -> (Vec<u32>, Vec<u32>) {
     let (mut ids, mut fresh) = (Vec::new(), Vec::new());
-    keys.ids(columns, columns[0].len(), &mut ids, &mut fresh)
-        .unwrap();
+    let rows = KeyRows::of(columns, columns[0].len()).unwrap();
+    keys.ids(&rows, &mut ids, &mut fresh).unwrap();
     (ids, fresh)
 }
 
@@ -105,9 +105,10 @@ fn a_frozen_table_finds_and_adds_nothing() {
 fn without_columns_all_rows_are_one_group() {
     let mut keys = GroupKeys::new(NullKeys::Nobody);
     let (mut ids, mut fresh) = (Vec::new(), Vec::new());
-    keys.ids(&[], 0, &mut ids, &mut fresh).unwrap();
+    let rows = |rows| KeyRows::of(&[], rows).unwrap();
+    keys.ids(&rows(0), &mut ids, &mut fresh).unwrap();
     assert!(ids.is_empty() && keys.len() == 0);
-    keys.ids(&[], 3, &mut ids, &mut fresh).unwrap();
+    keys.ids(&rows(3), &mut ids, &mut fresh).unwrap();
     assert_eq!((ids, fresh, keys.len()), (vec![0, 0, 0], vec![0], 1));
 }
 

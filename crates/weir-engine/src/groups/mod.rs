@@ -28,10 +28,30 @@ pub(crate) use duplicates::DropRows;
 pub(crate) use shift::ShiftRows;
 pub use steps::*;
 
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use weir_core::Result;
 use weir_core::memory::Hold;
 
 use crate::steps::Env;
+
+/// Does `work` to several batches at once; what comes of them keeps their order.
+pub(crate) fn side_by_side<T: Send + 'static, U: Send + 'static>(
+    env: &Env,
+    input: impl Stream<Item = Result<T>> + Send + 'static,
+    work: impl Fn(T) -> Result<U> + Send + Sync + 'static,
+) -> BoxStream<'static, Result<U>> {
+    let (work, compute) = (Arc::new(work), env.compute().clone());
+    let ahead = std::thread::available_parallelism().map_or(2, usize::from);
+    let worked = input.map(move |item| {
+        let work = Arc::clone(&work);
+        compute.spawn(async move { work(item?) })
+    });
+    let worked = worked.buffered(ahead);
+    worked.map(|done| done.and_then(|made| made)).boxed()
+}
 
 /// The share of a request's memory that one table of groups may fill.
 const SHARE: usize = 4;

@@ -8,7 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat, interleave};
 use weir_core::Result;
 
-use super::keys::{GroupKeys, NONE, NullKeys, UNKNOWN};
+use super::keys::{GroupKeys, KeyRows, NONE, NullKeys, UNKNOWN};
 
 /// The last places of each group, first in, first out.
 enum Rings {
@@ -178,7 +178,8 @@ impl Last {
             self.arrays.push(ends(&self.pad)?);
         }
         let rows = values.len();
-        self.keys.ids(key, rows, &mut self.ids, &mut self.fresh)?;
+        let keys = KeyRows::of(key, rows)?;
+        self.keys.ids(&keys, &mut self.ids, &mut self.fresh)?;
         self.rings.grow(self.keys.len(), self.periods);
         let array = self.arrays.len();
         self.arrays.push(Arc::clone(values));
@@ -276,8 +277,8 @@ impl Ahead {
         if self.arrays.is_empty() {
             self.arrays.push(ends(&self.pad)?);
         }
-        self.keys
-            .ids(key, values.len(), &mut self.ids, &mut self.fresh)?;
+        let keys = KeyRows::of(key, values.len())?;
+        self.keys.ids(&keys, &mut self.ids, &mut self.fresh)?;
         self.rings.grow(self.keys.len(), self.periods);
         let (array, first) = (self.arrays.len(), self.places.len());
         for (row, id) in self.ids.iter().enumerate() {

@@ -394,7 +394,13 @@ impl Step for Aggregate {
                     .hint("give the result another name"));
             }
         }
-        frame.operate(Arc::new(AggregateRows { keys, measures }))
+        let tally = frame.tally();
+        tally.add("groups", 0);
+        frame.operate(Arc::new(AggregateRows {
+            keys,
+            measures,
+            tally,
+        }))
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatchOptions;
 use weir_core::Result;
 
 use super::accumulate::{Accumulator, Counts, Measure};
-use super::keys::{GroupKeys, NONE, NullKeys, UNKNOWN};
+use super::keys::{GroupKeys, KeyRows, NONE, NullKeys, UNKNOWN};
 
 /// What is wanted of groups.
 #[derive(Debug, Clone)]
@@ -59,6 +59,15 @@ impl Shape {
         }
     }
 
+    /// Rows as a table takes them.
+    pub(crate) fn rows(&self, narrow: RecordBatch) -> Result<Narrow> {
+        let keys = &narrow.columns()[..self.keys.len()];
+        Ok(Narrow {
+            keys: KeyRows::of(keys, narrow.num_rows())?,
+            batch: narrow,
+        })
+    }
+
     /// The columns that are looked at. `before` rows came earlier.
     pub(crate) fn narrowed(
         &self,
@@ -91,6 +100,13 @@ impl Shape {
         let mut measures = self.measures.iter();
         measures.any(|measure| measure.function.keeps_values())
     }
+}
+
+/// Rows as a table takes them.
+pub(crate) struct Narrow {
+    /// The columns that are looked at.
+    pub(crate) batch: RecordBatch,
+    keys: KeyRows,
 }
 
 /// What groups amount to, by their numbers.
@@ -221,19 +237,19 @@ impl Table {
         self.keys.bytes_with(rows) + self.totals.bytes()
     }
 
-    /// Adds rows of the narrow schema.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.number(batch)?;
+    /// Adds rows.
+    pub(crate) fn add(&mut self, rows: &Narrow) -> Result<()> {
+        self.number(&rows.keys)?;
         self.totals.grow(self.keys.len());
-        let counted = self.masked.then(|| batch.column(self.width));
+        let columns = rows.batch.columns();
+        let counted = self.masked.then(|| &columns[self.width]);
         self.totals
-            .update(&self.ids, counted, &batch.columns()[self.first_value..])
+            .update(&self.ids, counted, &columns[self.first_value..])
     }
 
-    /// Finds the groups of rows whose first columns are the key.
-    pub(crate) fn number(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (keys, rows) = (&batch.columns()[..self.width], batch.num_rows());
-        self.keys.ids(keys, rows, &mut self.ids, &mut self.fresh)
+    /// Finds the groups of rows.
+    pub(crate) fn number(&mut self, keys: &KeyRows) -> Result<()> {
+        self.keys.ids(keys, &mut self.ids, &mut self.fresh)
     }
 
     /// The groups of the rows that came last.
@@ -263,12 +279,12 @@ impl Table {
 }
 
 /// The results of the groups `ids`; null for no group.
-pub(crate) fn taken(results: &[ArrayRef], ids: &[u32]) -> Result<Vec<ArrayRef>> {
+pub(crate) fn taken(results: &[ArrayRef], ids: Vec<u32>) -> Result<Vec<ArrayRef>> {
     let nulls = ids.contains(&NONE).then(|| {
         let valid = BooleanBuffer::collect_bool(ids.len(), |row| ids[row] != NONE);
         NullBuffer::new(valid)
     });
-    let ids = UInt32Array::new(ids.to_vec().into(), nulls);
+    let ids = UInt32Array::new(ids.into(), nulls);
     let of = |result: &ArrayRef| Ok(take(result, &ids, None)?);
     results.iter().map(of).collect()
 }

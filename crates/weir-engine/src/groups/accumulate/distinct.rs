@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 use weir_core::Result;
 
-use super::super::keys::{GroupKeys, NullKeys};
+use super::super::keys::{GroupKeys, KeyRows, NullKeys};
 use super::Accumulator;
 
 /// Counts pairs of group and value that are new.
@@ -40,8 +40,8 @@ impl Accumulator for Distinct {
             .map(|id| ((*id as usize) < groups).then_some(*id));
         let groups: ArrayRef = Arc::new(known.collect::<UInt32Array>());
         let columns = [groups, Arc::clone(values)];
-        self.pairs
-            .ids(&columns, ids.len(), &mut self.seen, &mut self.fresh)?;
+        let rows = KeyRows::of(&columns, ids.len())?;
+        self.pairs.ids(&rows, &mut self.seen, &mut self.fresh)?;
         for row in &self.fresh {
             self.counts[ids[*row as usize] as usize] += 1;
         }

@@ -24,8 +24,7 @@ pub(super) fn totals(input: &DataType, averages: bool, measure: &Measure) -> Box
     match input {
         DataType::Float64 => Box::new(Floats {
             averages,
-            sums: Vec::new(),
-            counts: Vec::new(),
+            groups: Vec::new(),
             huge: HashMap::new(),
         }),
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => Box::new(Decimals {
@@ -37,8 +36,7 @@ pub(super) fn totals(input: &DataType, averages: bool, measure: &Measure) -> Box
         }),
         _ => Box::new(Ints {
             told,
-            sums: Vec::new(),
-            counts: Vec::new(),
+            groups: Vec::new(),
         }),
     }
 }
@@ -57,15 +55,14 @@ impl Told {
 
 struct Ints {
     told: Told,
-    sums: Vec<i128>,
-    counts: Vec<u64>,
+    /// Sums, and how many values are in them.
+    groups: Vec<(i128, u64)>,
 }
 
 impl Ints {
     #[inline]
     fn add(&mut self, id: u32, value: i128) {
-        let id = id as usize;
-        if let (Some(sum), Some(count)) = (self.sums.get_mut(id), self.counts.get_mut(id)) {
+        if let Some((sum, count)) = self.groups.get_mut(id as usize) {
             // 2^64 values of 64 bits fit.
             *sum += value;
             *count += 1;
@@ -75,8 +72,7 @@ impl Ints {
 
 impl Accumulator for Ints {
     fn grow(&mut self, groups: usize) {
-        self.sums.resize(groups, 0);
-        self.counts.resize(groups, 0);
+        self.groups.resize(groups, (0, 0));
     }
 
     fn update(&mut self, ids: &[u32], values: &ArrayRef) -> Result<()> {
@@ -96,19 +92,18 @@ impl Accumulator for Ints {
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let sums = std::mem::take(&mut self.sums);
-        let counts = std::mem::take(&mut self.counts);
+        let groups = std::mem::take(&mut self.groups);
         if self.told.averages {
-            let means = sums.iter().zip(&counts).map(|(sum, n)| mean(*sum, *n));
+            let means = groups.iter().map(|(sum, n)| mean(*sum, *n));
             return Ok(Arc::new(means.collect::<Float64Array>()));
         }
-        let narrow = |sum: &i128| i64::try_from(*sum).map_err(|_| self.told.overflow());
-        let sums = sums.iter().map(narrow).collect::<Result<Vec<i64>>>()?;
+        let narrow = |(sum, _): &(i128, u64)| i64::try_from(*sum).map_err(|_| self.told.overflow());
+        let sums = groups.iter().map(narrow).collect::<Result<Vec<i64>>>()?;
         Ok(Arc::new(Int64Array::from(sums)))
     }
 
     fn bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<i128>() + self.counts.capacity() * size_of::<u64>()
+        self.groups.capacity() * size_of::<(i128, u64)>()
     }
 }
 
@@ -125,8 +120,8 @@ fn mean(sum: i128, count: u64) -> Option<f64> {
 /// the range are summed apart, made smaller, so that no sum on the way overflows.
 struct Floats {
     averages: bool,
-    sums: Vec<(f64, f64)>,
-    counts: Vec<u64>,
+    /// Sums, and how many values are in them.
+    groups: Vec<((f64, f64), u64)>,
     huge: HashMap<u32, (f64, f64)>,
 }
 
@@ -149,8 +144,7 @@ fn compensated((sum, lost): &mut (f64, f64), value: f64) {
 
 impl Accumulator for Floats {
     fn grow(&mut self, groups: usize) {
-        self.sums.resize(groups, (0.0, 0.0));
-        self.counts.resize(groups, 0);
+        self.groups.resize(groups, ((0.0, 0.0), 0));
     }
 
     fn update(&mut self, ids: &[u32], values: &ArrayRef) -> Result<()> {
@@ -158,7 +152,7 @@ impl Accumulator for Floats {
         let natives = values.values();
         for_valid(ids, values.nulls(), |row| {
             let (id, value) = (ids[row] as usize, natives[row]);
-            let (Some(sum), Some(count)) = (self.sums.get_mut(id), self.counts.get_mut(id)) else {
+            let Some((sum, count)) = self.groups.get_mut(id) else {
                 return;
             };
             *count += 1;
@@ -172,10 +166,8 @@ impl Accumulator for Floats {
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
-        let sums = std::mem::take(&mut self.sums);
-        let counts = std::mem::take(&mut self.counts);
-        let groups = sums.iter().zip(&counts).enumerate();
-        let results = groups.map(|(id, ((sum, lost), count))| {
+        let groups = std::mem::take(&mut self.groups);
+        let results = groups.iter().enumerate().map(|(id, ((sum, lost), count))| {
             let over = if self.averages { *count as f64 } else { 1.0 };
             if over == 0.0 {
                 return None;
@@ -191,9 +183,7 @@ impl Accumulator for Floats {
     }
 
     fn bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<(f64, f64)>()
-            + self.counts.capacity() * size_of::<u64>()
-            + self.huge.capacity() * 32
+        self.groups.capacity() * size_of::<((f64, f64), u64)>() + self.huge.capacity() * 32
     }
 }
 
