@@ -8,7 +8,7 @@ use weir_core::{Error, Result};
 use super::add_column::{Calculation, Choice, Piece};
 use super::cells::Cells;
 use super::function::RowFunction;
-use super::impute::{Constant, Copied, There};
+use super::gaps::{Constant, Copied, There};
 use super::rows::Matches;
 use super::sql::SqlExpression;
 

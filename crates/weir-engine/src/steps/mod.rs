@@ -17,6 +17,7 @@ mod filling;
 mod frame;
 mod function;
 mod functions;
+mod gaps;
 mod impute;
 mod join;
 mod list;
