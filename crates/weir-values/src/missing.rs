@@ -39,7 +39,12 @@ pub fn present(array: &ArrayRef, missing: Missing) -> Option<NullBuffer> {
 }
 
 /// Where something is written, unless that is everywhere.
-fn written<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Option<NullBuffer> {
+fn written<'a>(texts: impl Iterator<Item = Option<&'a str>> + Clone) -> Option<NullBuffer> {
+    // In most batches of most columns it is.
+    let mut all = texts.clone();
+    if all.all(|text| text.is_some_and(|text| !is_blank(text))) {
+        return None;
+    }
     let there: BooleanBuffer = texts
         .map(|text| text.is_some_and(|text| !is_blank(text)))
         .collect();

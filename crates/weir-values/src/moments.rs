@@ -74,10 +74,10 @@ impl Moments {
     pub fn push(&mut self, array: &ArrayRef) -> Result<()> {
         match array.data_type() {
             DataType::Float64 => self.push_floats(array.as_primitive()),
-            DataType::UInt64 => self.push_whole::<UInt64Type>(array.as_primitive()),
+            DataType::UInt64 => self.push_whole::<UInt64Type>(array.as_primitive(), |value| value),
             other if other.is_integer() => {
                 let wide = cast(array, &DataType::Int64)?;
-                self.push_whole::<Int64Type>(wide.as_primitive());
+                self.push_whole::<Int64Type>(wide.as_primitive(), |value| value as u64);
             }
             _ => self.push_floats(cast(array, &DataType::Float64)?.as_primitive()),
         }
@@ -97,43 +97,67 @@ impl Moments {
         }
     }
 
-    fn push_whole<T: ArrowPrimitiveType>(&mut self, array: &PrimitiveArray<T>)
-    where
+    /// Adds whole numbers; `bits` are their lowest 64.
+    fn push_whole<T: ArrowPrimitiveType>(
+        &mut self,
+        array: &PrimitiveArray<T>,
+        bits: impl Fn(T::Native) -> u64,
+    ) where
         T::Native: Into<i128>,
     {
-        let Some(first) = array.iter().flatten().next() else {
+        let values = array.values();
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        let slices = || match nulls {
+            None => vec![(0, values.len())],
+            Some(nulls) => nulls.valid_slices().collect(),
+        };
+        let slices = slices();
+        let Some(first) = slices.first().and_then(|(start, _)| values.get(*start)) else {
             return;
         };
-        let first: i128 = first.into();
+        let first: i128 = (*first).into();
         let mut whole = self.whole.unwrap_or(Whole {
             shift: first,
             sum: 0,
             min: first,
             max: first,
         });
-        let (mut low, mut high, mut sum) = (whole.min, whole.max, 0_i128);
-        for value in array.iter().flatten() {
-            let value: i128 = value.into();
-            sum += value;
-            low = low.min(value);
-            high = high.max(value);
-        }
-        whole.sum += sum;
-        (whole.min, whole.max) = (low, high);
-        self.whole = Some(whole);
-        let above = |value: T::Native| (value.into() - whole.shift) as f64;
-        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            Some(nulls) => self.gather(array.values(), nulls, above),
-            None => {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                for piece in array.values().chunks(PIECE) {
-                    scratch.clear();
-                    scratch.extend(piece.iter().map(|value| above(*value)));
-                    self.piece(&scratch);
-                }
-                self.scratch = scratch;
+        for (start, end) in slices {
+            for value in &values[start..end] {
+                let value: i128 = (*value).into();
+                whole.sum += value;
+                whole.min = whole.min.min(value);
+                whole.max = whole.max.max(value);
             }
         }
+        self.whole = Some(whole);
+        let far = i128::from(i64::MAX);
+        if whole.max - whole.shift > far || whole.shift - whole.min > far {
+            let above = |value: T::Native| (value.into() - whole.shift) as f64;
+            return self.push_above(values, nulls, above);
+        }
+        let shift = whole.shift as u64;
+        let above = |value: T::Native| bits(value).wrapping_sub(shift) as i64 as f64;
+        self.push_above(values, nulls, above);
+    }
+
+    fn push_above<N: Copy>(
+        &mut self,
+        values: &[N],
+        nulls: Option<&NullBuffer>,
+        above: impl Fn(N) -> f64,
+    ) {
+        let Some(nulls) = nulls else {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            for piece in values.chunks(PIECE) {
+                scratch.clear();
+                scratch.extend(piece.iter().map(|value| above(*value)));
+                self.piece(&scratch);
+            }
+            self.scratch = scratch;
+            return;
+        };
+        self.gather(values, nulls, above);
     }
 
     /// Adds the values that are not null.

@@ -392,3 +392,53 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auto_finds_out_what_columns_mean() {
+    let columns = [("n", "string"), ("c", "string"), ("b", "int64")];
+    let rows: Vec<Value> = (0..12)
+        .map(|at| {
+            let n = match at {
+                0..3 => json!(" "),
+                at => json!(format!("{},000", at)),
+            };
+            let c = (at % 3 > 0).then_some("red");
+            let b = (at < 10).then_some(at % 2);
+            json!({"n": n, "c": c, "b": b})
+        })
+        .collect();
+    let steps =
+        json!([{"op": "impute", "columns": ["n", "c", "b"], "strategy": "auto", "seed": 1}]);
+    let out = run(&columns, json!(rows), steps).await.unwrap();
+    let report = &out.report[0];
+    let told = |name: &str, key: &str| report["columns"][name][key].clone();
+    assert_eq!(told("n", "type"), "number");
+    assert_eq!(told("n", "strategy"), "average");
+    assert_eq!(told("n", "missing"), 3);
+    assert_eq!(told("c", "strategy"), "mode");
+    assert_eq!(told("b", "type"), "true_or_false");
+    assert_eq!(told("b", "strategy"), "mode");
+    assert_eq!(out.types(), ["n: string", "c: string", "b: int64"]);
+    assert_eq!(out.rows()[0], json!({"n": "7000.0", "c": "red", "b": 0}));
+    assert_eq!(report["seed"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_looks_like_dates_makes_a_time_series() {
+    let columns = [("day", "string"), ("a", "float64"), ("b", "float64")];
+    let rows: Vec<Value> = (0..9)
+        .map(|at| {
+            let there = |gap: i64| (at % 3 != gap).then_some(at as f64);
+            json!({"day": format!("{}/{}/2024", 9 - at, 9 - at), "a": there(1), "b": there(2)})
+        })
+        .collect();
+    let steps = json!([{"op": "impute", "columns": ["a", "b"], "strategy": "auto"}]);
+    let out = run(&columns, json!(rows), steps).await.unwrap();
+    assert_eq!(out.report[0]["columns"]["a"]["strategy"], "sequential");
+    assert_eq!(out.report[0]["columns"]["a"]["order_by"], json!(["day"]));
+    assert_eq!(
+        out.rows()[0],
+        json!({"day": "1/1/2024", "a": 8.0, "b": null})
+    );
+    assert_eq!(out.rows()[8]["day"], "9/9/2024");
+}
