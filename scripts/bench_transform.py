@@ -23,8 +23,8 @@ COLUMNS = ["l_orderkey", "l_quantity", "l_extendedprice", "l_discount", "l_retur
 PEERS = ["pandas", "polars", "duckdb"]
 PRICE = ["l_extendedprice"]
 STEPS = {
-    "impute_median": {"op": "impute", "columns": ["l_quantity"], "strategy": "median"},
-    "impute_mode": {"op": "impute", "columns": ["l_shipmode"], "strategy": "mode"},
+    "impute_median": {"op": "fill_nulls", "columns": ["l_quantity"], "method": "median"},
+    "impute_mode": {"op": "fill_nulls", "columns": ["l_shipmode"], "method": "mode"},
     "standardize": {"op": "standardize", "columns": PRICE},
     "normalize": {"op": "normalize", "columns": PRICE},
     "group_sum": {
