@@ -58,11 +58,33 @@ pub fn valid(year: i64, month: u32, day: u32) -> Option<i64> {
     exists.then(|| days(year, month, day))
 }
 
+/// `00` to `99`.
+const PAIRS: &str = "0001020304050607080910111213141516171819\
+    2021222324252627282930313233343536373839\
+    4041424344454647484950515253545556575859\
+    6061626364656667686970717273747576777879\
+    8081828384858687888990919293949596979899";
+
+/// Writes the last two digits of a number.
+pub fn push_two(value: u32, out: &mut String) {
+    let at = (value % 100) as usize * 2;
+    out.push_str(&PAIRS[at..at + 2]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::{civil, days, valid};
     use chrono::{Datelike, NaiveDate, TimeDelta};
     use proptest::prelude::*;
+
+    #[test]
+    fn pairs_of_digits_are_written() {
+        for value in 0..100 {
+            let mut out = String::new();
+            super::push_two(value, &mut out);
+            assert_eq!(out, format!("{value:02}"));
+        }
+    }
 
     #[test]
     fn only_dates_that_exist_are_valid() {

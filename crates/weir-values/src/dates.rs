@@ -9,7 +9,7 @@ use chrono::DateTime;
 use chrono::format::{Item, Numeric, Pad, StrftimeItems};
 use weir_core::{Error, Result};
 
-use crate::calendar::{SECOND, civil, days};
+use crate::calendar::{SECOND, civil, days, push_two};
 use crate::instants::DAY_MICROS;
 
 /// A part of a date that it is cut off to.
@@ -105,14 +105,6 @@ impl Plain {
     }
 }
 
-/// Adds the last `digits` digits of a number.
-fn push_digits(value: u32, digits: u32, out: &mut String) {
-    for place in (0..digits).rev() {
-        let digit = value / 10_u32.pow(place) % 10;
-        out.push(char::from(b'0' + digit as u8));
-    }
-}
-
 /// Writes a moment of the years 0 to 9999 in plain parts.
 fn push_plain(parts: &[Plain], moment: i64, out: &mut String) -> bool {
     let (year, month, day) = civil(moment.div_euclid(DAY_MICROS));
@@ -123,12 +115,15 @@ fn push_plain(parts: &[Plain], moment: i64, out: &mut String) -> bool {
     for part in parts {
         match part {
             Plain::Text(text) => out.push_str(text),
-            Plain::Year => push_digits(year, 4, out),
-            Plain::Month => push_digits(month, 2, out),
-            Plain::Day => push_digits(day, 2, out),
-            Plain::Hour => push_digits(second / 3_600, 2, out),
-            Plain::Minute => push_digits(second / 60 % 60, 2, out),
-            Plain::Second => push_digits(second % 60, 2, out),
+            Plain::Year => {
+                push_two(year / 100, out);
+                push_two(year, out);
+            }
+            Plain::Month => push_two(month, out),
+            Plain::Day => push_two(day, out),
+            Plain::Hour => push_two(second / 3_600, out),
+            Plain::Minute => push_two(second / 60 % 60, out),
+            Plain::Second => push_two(second % 60, out),
         }
     }
     true

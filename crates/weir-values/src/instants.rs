@@ -11,7 +11,7 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 
-use crate::calendar::{DAY, SECOND, civil};
+use crate::calendar::{DAY, SECOND, civil, push_two};
 
 /// Microseconds of a day.
 pub const DAY_MICROS: i64 = DAY * SECOND;
@@ -58,19 +58,39 @@ pub fn days_of(moments: &TimestampMicrosecondArray) -> PrimitiveArray<Date32Type
 /// Writes `2024-02-29`; years that have not four digits carry a sign.
 pub fn write_day(day: i64, out: &mut String) {
     let (year, month, day) = civil(day);
-    // Writing to a string cannot fail.
-    let _ = match year {
-        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
-        _ => write!(out, "{year:+05}-{month:02}-{day:02}"),
-    };
+    match u32::try_from(year) {
+        Ok(year @ 0..=9999) => {
+            push_two(year / 100, out);
+            push_two(year, out);
+        }
+        _ => {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "{year:+05}");
+        }
+    }
+    out.push('-');
+    push_two(month, out);
+    out.push('-');
+    push_two(day, out);
 }
 
 /// Writes a count of `per` a second as `23:59:59.250`, with three, six or nine
 /// decimals, as many as are needed.
 pub fn write_clock(value: i64, per: i64, out: &mut String) {
     let (seconds, part) = (value.div_euclid(per), value.rem_euclid(per));
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    let _ = write!(out, "{hours:02}:{minutes:02}:{:02}", seconds % 60);
+    match u32::try_from(seconds) {
+        Ok(seconds @ 0..360_000) => {
+            push_two(seconds / 3_600, out);
+            out.push(':');
+            push_two(seconds / 60 % 60, out);
+            out.push(':');
+            push_two(seconds % 60, out);
+        }
+        _ => {
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            let _ = write!(out, "{hours:02}:{minutes:02}:{:02}", seconds % 60);
+        }
+    }
     let nanos = part * (1_000_000_000 / per);
     let _ = match nanos {
         0 => Ok(()),

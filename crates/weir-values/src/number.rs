@@ -143,6 +143,22 @@ pub fn integer(text: &str) -> Option<i64> {
 pub fn decimal(text: &str, precision: u8, scale: i8) -> Option<i256> {
     let written = written(text)?;
     let point = written.point(i64::from(scale));
+    let length = written.whole.len() + written.fraction.len();
+    // As nearly all are: few digits, none of them cut off.
+    let behind = usize::try_from(point)
+        .ok()
+        .and_then(|point| point.checked_sub(length));
+    if let Some(behind) = behind
+        && length + behind <= usize::from(precision.min(38))
+    {
+        let digits = written.digits().chain(std::iter::repeat_n(0, behind));
+        let value = digits.fold(0_i128, |value, digit| value * 10 + i128::from(digit));
+        return Some(i256::from_i128(if written.is_negative {
+            -value
+        } else {
+            value
+        }));
+    }
     let kept = written.before(point, usize::from(precision))?;
     let ten = i256::from_i128(10);
     let mut value = kept.into_iter().fold(i256::ZERO, |value, digit| {
@@ -175,7 +191,10 @@ fn bare(text: &str, out: &mut String) -> Option<bool> {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let after = &rest[c.len_utf8()..];
-        if c.is_whitespace() {
+        if (c.is_ascii_digit() || c == '.') && !closed {
+            out.push(c);
+            rest = after;
+        } else if c.is_whitespace() {
             rest = after;
         } else if let Some(behind) = SYMBOLS.iter().find_map(|symbol| rest.strip_prefix(symbol)) {
             rest = behind;
@@ -208,7 +227,7 @@ pub fn currency(text: &str) -> Option<f64> {
 
 /// [`currency`] with room to work in.
 fn currency_with(text: &str, room: &mut String) -> Option<f64> {
-    if let Some(plain) = number(text) {
+    if let Some(plain) = number(text.strip_prefix('$').unwrap_or(text)) {
         return Some(plain);
     }
     let is_negative = bare(text, room)?;
