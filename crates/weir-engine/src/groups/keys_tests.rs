@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{Field, Float64Type, Int32Type, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
@@ -86,6 +86,21 @@ fn lists_decimals_and_dictionaries_are_keys() {
         once(NullKeys::Group, &[Arc::new(NullArray::new(3))]),
         [0, 0, 0]
     );
+}
+
+#[test]
+fn zeros_in_lists_and_structures_are_equal() {
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(vec![
+        Some(vec![Some(0.0), None]),
+        Some(vec![Some(-0.0), None]),
+        Some(vec![Some(1.0)]),
+    ]));
+    assert_eq!(once(NullKeys::Group, &[Arc::clone(&lists)]), [0, 0, 1]);
+    let field = Field::new("a", lists.data_type().clone(), true);
+    let nested = StructArray::new(vec![field].into(), vec![lists], None);
+    let nested: ArrayRef = Arc::new(nested);
+    assert_eq!(once(NullKeys::Group, &[nested.slice(1, 2)]), [0, 1]);
+    assert_eq!(once(NullKeys::Group, &[nested]), [0, 0, 1]);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, Float64Array, GenericByteArray,
-    LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, BinaryViewArray, Float64Array,
+    GenericByteArray, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray, make_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
@@ -128,7 +128,7 @@ fn relabelled(column: &ArrayRef, data_type: DataType) -> Result<ArrayRef> {
         return Ok(Arc::clone(column));
     }
     let data = column.to_data().into_builder().data_type(data_type);
-    Ok(arrow::array::make_array(data.build()?))
+    Ok(make_array(data.build()?))
 }
 
 fn ints(column: &ArrayRef) -> Result<Lane> {
@@ -157,8 +157,31 @@ pub(crate) fn converter<'a>(types: impl Iterator<Item = &'a DataType>) -> Result
 fn plain(column: &ArrayRef) -> Result<ArrayRef> {
     match column.data_type() {
         DataType::Dictionary(_, values) => plain(&cast(column, values)?),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
-            comparable(column, &DataType::Float64)
+        data_type if data_type.is_floating() => comparable(column, &DataType::Float64),
+        data_type if data_type.is_nested() => unsigned_zeros(column),
+        _ => Ok(Arc::clone(column)),
+    }
+}
+
+/// Makes 0.0 of −0.0 inside of lists and structures.
+fn unsigned_zeros(column: &ArrayRef) -> Result<ArrayRef> {
+    use DataType as T;
+    match column.data_type() {
+        data_type if data_type.is_floating() => {
+            let floats = cast(column, &T::Float64)?;
+            let floats = floats.as_primitive::<Float64Type>();
+            let floats: Float64Array = floats.unary(|value| value + 0.0);
+            Ok(cast(&floats, data_type)?)
+        }
+        T::List(_) | T::LargeList(_) | T::FixedSizeList(_, _) | T::Struct(_) | T::Map(_, _) => {
+            let data = column.to_data();
+            let child = |child: &ArrayData| -> Result<ArrayData> {
+                Ok(unsigned_zeros(&make_array(child.clone()))?.to_data())
+            };
+            let children = data.child_data().iter().map(child);
+            let children = children.collect::<Result<Vec<_>>>()?;
+            let data = data.into_builder().child_data(children);
+            Ok(make_array(data.build()?))
         }
         _ => Ok(Arc::clone(column)),
     }
