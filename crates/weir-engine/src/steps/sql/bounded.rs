@@ -136,8 +136,7 @@ fn lengths(arg: &ColumnarValue, rows: usize) -> Vec<i64> {
         return vec![1; rows];
     };
     let texts = array.as_string::<i64>();
-    let length = |row| i64::try_from(texts.value_length(row)).unwrap_or(i64::MAX);
-    (0..rows).map(length).collect()
+    (0..rows).map(|row| texts.value_length(row)).collect()
 }
 
 impl ScalarUDFImpl for Bounded {
