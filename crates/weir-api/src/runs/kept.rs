@@ -22,13 +22,30 @@ const REPORT: usize = 1 << 20;
 
 /// `report` as JSON, unless it is too large to be kept.
 pub fn bounded(report: &Report) -> Value {
-    let report = report.to_json();
+    let report = storable(report.to_json());
     let size = size(&report);
     if size <= REPORT {
         return report;
     }
     let text = format!("the report of {size} bytes is too large to be kept");
     json!([{ "warnings": [text] }])
+}
+
+/// The store cannot keep U+0000, which values and names of columns may hold.
+fn storable(value: Value) -> Value {
+    let text = |text: String| match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    };
+    match value {
+        Value::String(given) => Value::String(text(given)),
+        Value::Array(items) => items.into_iter().map(storable).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (text(name), storable(value)))
+            .collect(),
+        other => other,
+    }
 }
 
 fn size(report: &Value) -> usize {
@@ -101,6 +118,13 @@ mod tests {
             error_message: None,
             report,
         }
+    }
+
+    #[test]
+    fn what_the_store_cannot_hold_is_shown_as_such() {
+        let report = json!([{"values": {"a\0": ["x\0y", 1, null]}}]);
+        let kept = json!([{"values": {"a\u{fffd}": ["x\u{fffd}y", 1, null]}}]);
+        assert_eq!(storable(report), kept);
     }
 
     #[test]
