@@ -74,7 +74,7 @@ fn table(path: &str) -> anyhow::Result<(SchemaRef, Vec<RecordBatch>)> {
             let column: ArrayRef = if name == "l_quantity" {
                 let floats: &Float64Array = column.as_primitive::<Float64Type>();
                 let gone = (0..floats.len())
-                    .map(|n| Some((row + n) % 10 == 0))
+                    .map(|n| Some((row + n).is_multiple_of(10)))
                     .collect();
                 Arc::new(nullif(floats, &gone)?.as_primitive::<Float64Type>().clone())
             } else {

@@ -149,7 +149,7 @@ const WRITTEN: &[&str] = &[
 async fn plans_are_written_and_read_back() {
     for step in WRITTEN {
         let step: serde_json::Value = serde_json::from_str(step).unwrap();
-        let pipeline = Pipeline::parse(&[step.clone()], "/steps").unwrap();
+        let pipeline = Pipeline::parse(std::slice::from_ref(&step), "/steps").unwrap();
         let rows = Side {
             schema: schema(&[("a", "int64"), ("b", "string")]),
             stream: futures::stream::empty().boxed(),
