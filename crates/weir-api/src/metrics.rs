@@ -56,17 +56,9 @@ fn look(app: &App) {
     gauge!("weir_memory_used_bytes").set(memory.used as f64);
     gauge!("weir_memory_limit_bytes").set(memory.limit as f64);
     gauge!("weir_memory_waiting").set(memory.waiting as f64);
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = weir_core::memory::resident_bytes() {
         gauge!("weir_process_resident_bytes").set(bytes as f64);
     }
-}
-
-/// Memory of the process, as the system counts it in pages.
-fn resident_bytes() -> Option<u64> {
-    const PAGE: u64 = 4_096;
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * PAGE)
 }
 
 /// A request was answered; `route` is its template.

@@ -27,6 +27,29 @@ const ADMIT_WAIT: Duration = Duration::from_secs(5);
 /// How long a stream that runs waits for others to give memory back.
 const HOLD_WAIT: Duration = Duration::from_secs(30);
 
+/// Of the memory that the process may have: above this no long request begins …
+const LONG_PERCENT: usize = 85;
+
+/// … and above this none at all.
+const SHORT_PERCENT: usize = 95;
+
+/// How large the process is, and may be.
+#[derive(Clone, Copy)]
+pub struct Resident {
+    /// Bytes that the machine or the control group gives it.
+    pub limit: usize,
+    /// Bytes that it has now, where that can be told.
+    pub now: fn() -> Option<usize>,
+}
+
+/// Bytes of memory that the process has, as the system counts them in pages.
+pub fn resident_bytes() -> Option<usize> {
+    const PAGE: usize = 4_096;
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(PAGE)
+}
+
 /// The budget of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Memory(Arc<Shared>);
@@ -34,6 +57,7 @@ pub struct Memory(Arc<Shared>);
 struct Shared {
     limit: usize,
     request_limit: usize,
+    resident: Option<Resident>,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -61,9 +85,31 @@ impl Memory {
         Memory(Arc::new(Shared {
             limit,
             request_limit: request_limit.min(limit),
+            resident: None,
             state: Mutex::default(),
             freed: Notify::new(),
         }))
+    }
+
+    /// The same; nothing new is admitted while the process itself is too large,
+    /// whatever the books say: not everything that libraries hold is in them.
+    pub fn watching(limit: usize, request_limit: usize, resident: Resident) -> Self {
+        Memory(Arc::new(Shared {
+            limit,
+            request_limit: request_limit.min(limit),
+            resident: Some(resident),
+            state: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// Whether the process is too large for another request.
+    fn is_swollen(&self, long: bool) -> bool {
+        let Some(resident) = &self.0.resident else {
+            return false;
+        };
+        let percent = if long { LONG_PERCENT } else { SHORT_PERCENT };
+        (resident.now)().is_some_and(|now| now > resident.limit / 100 * percent)
     }
 
     /// A budget without bounds, for tools and tests.
@@ -193,6 +239,9 @@ impl Account {
         let spared = if long { memory.0.limit / SPARED } else { 0 };
         memory
             .patiently(ADMIT_WAIT, || {
+                if memory.is_swollen(long) {
+                    return Err(busy(memory));
+                }
                 let mut books = self.0.books.lock();
                 let before = books.charged();
                 let after = books.used.max(floor);
@@ -331,6 +380,22 @@ mod tests {
         assert_eq!(memory.figures().used, 6 * MIB);
         drop((hold, second, third));
         assert_eq!(memory.figures().used, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_while_the_process_is_too_large() {
+        let resident = |now: fn() -> Option<usize>| Resident {
+            limit: 100 * MIB,
+            now,
+        };
+        let fine = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(80 * MIB)));
+        fine.account().admit(true).await.unwrap();
+        let large = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(90 * MIB)));
+        let refused = large.account().admit(true).await.unwrap_err();
+        assert_eq!(refused.stable_code(), "memory_busy");
+        large.account().admit(false).await.unwrap();
+        let full = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(99 * MIB)));
+        assert!(full.account().admit(false).await.is_err());
     }
 
     #[tokio::test]

@@ -274,6 +274,18 @@ fn mark_lost(store: Store, compute: &Compute) {
     compute.spawn(work).detach();
 }
 
+/// The budget of rows, and the size of the process itself where its bound is known.
+fn memory(limits: &Limits) -> Memory {
+    let (all, one) = (limits.memory_bytes, limits.memory_request_bytes);
+    match crate::machine::memory() {
+        None => Memory::new(all, one),
+        Some(limit) => {
+            let now = weir_core::memory::resident_bytes;
+            Memory::watching(all, one, weir_core::memory::Resident { limit, now })
+        }
+    }
+}
+
 /// What the routes stand on.
 pub fn app(
     settings: &Settings,
@@ -306,7 +318,7 @@ pub fn app(
         registry: weir_catalog::registry(connectors),
         engine,
         compute,
-        memory: Memory::new(limits.memory_bytes, limits.memory_request_bytes),
+        memory: memory(&limits),
         dialer: Arc::new(Dialer::new(egress(settings)?)),
         limits,
         cors: cors(settings)?,

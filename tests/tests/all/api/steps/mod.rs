@@ -4,6 +4,7 @@
 mod catalogue;
 mod golden;
 mod malformed;
+mod nasty;
 mod parts;
 mod reports;
 mod sources;
