@@ -382,20 +382,22 @@ mod tests {
         assert_eq!(memory.figures().used, 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nothing_begins_while_the_process_is_too_large() {
-        let resident = |now: fn() -> Option<usize>| Resident {
-            limit: 100 * MIB,
-            now,
+        let with = |now: fn() -> Option<usize>| {
+            let limit = 100 * MIB;
+            Memory::watching(MIB * 50, MIB * 20, Resident { limit, now })
         };
-        let fine = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(80 * MIB)));
+        let fine = with(|| Some(80 * MIB));
+        assert!(!fine.is_swollen(true));
         fine.account().admit(true).await.unwrap();
-        let large = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(90 * MIB)));
+        let large = with(|| Some(90 * MIB));
+        assert!(large.is_swollen(true) && !large.is_swollen(false));
+        large.account().admit(false).await.unwrap();
         let refused = large.account().admit(true).await.unwrap_err();
         assert_eq!(refused.stable_code(), "memory_busy");
-        large.account().admit(false).await.unwrap();
-        let full = Memory::watching(MIB * 50, MIB * 20, resident(|| Some(99 * MIB)));
-        assert!(full.account().admit(false).await.is_err());
+        assert!(with(|| Some(99 * MIB)).is_swollen(false));
+        assert!(!with(|| None).is_swollen(true));
     }
 
     #[tokio::test]

@@ -60,6 +60,8 @@ pub(crate) struct RowsBody {
     /// Room of the chunk handed out last: it counts until the next is asked for.
     pub(crate) held: Option<Room>,
     pub(crate) is_done: bool,
+    /// Dropped with the body.
+    pub(crate) _kept: Box<dyn Send + Sync>,
 }
 
 /// How long the tail may take. Who is slower than this sees the cut alone. (A

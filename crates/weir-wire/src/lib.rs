@@ -123,6 +123,9 @@ pub struct Delivery {
     /// Ready with the reason when the rows must stop although nobody asks for
     /// more of them: a caller who does not read must not keep a query running.
     pub stop: BoxFuture<'static, Error>,
+    /// Dropped with the body, however far the rows came: what must end when the
+    /// caller is gone, even while the rows compute and hear of nothing.
+    pub kept: Box<dyn Send + Sync>,
     /// The memory that encoding and waiting bytes count against.
     pub memory: Account,
     /// Encoded bytes that may wait for the client. A larger chunk passes alone.

@@ -78,6 +78,7 @@ pub async fn respond(rows: Rows, options: RowsOptions, delivery: Delivery) -> Re
         abort: None,
         held: None,
         is_done: false,
+        _kept: delivery.kept,
     };
     let mut response = Response::new(Body::new(body));
     *response.headers_mut() = data_headers(&options);

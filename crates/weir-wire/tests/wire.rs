@@ -82,6 +82,7 @@ type Ends = Arc<Mutex<Vec<Outcome>>>;
 fn delivery(ends: &Ends) -> Delivery {
     let ends = Arc::clone(ends);
     Delivery {
+        kept: Box::new(()),
         compute: Compute::current(),
         first_batch_wait: Duration::from_secs(5),
         stop: futures::future::pending().boxed(),

@@ -74,7 +74,13 @@ impl Load {
     }
 
     async fn stream(&self, run: &Arc<Run>) -> Result<Response> {
-        let ctx = run.context(self.limit);
+        let mut ctx = run.context(self.limit);
+        let mut gone = None;
+        if !self.work.is_empty() {
+            // What steps compute hears of nobody; it is told when the caller is gone.
+            ctx.cancel = ctx.cancel.child_token();
+            gone = Some(ctx.cancel.clone().drop_guard());
+        }
         let start = Instant::now();
         ctx.bounded(ctx.memory.admit(true)).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
@@ -94,6 +100,7 @@ impl Load {
         let ended = Box::pin(ctx.clone().ended());
         let mut delivery = delivery(&self.call, &self.row, run, memory, ended);
         delivery.first_batch_wait = self.work.first_batch_wait(&app.limits, &ctx);
+        delivery.kept = Box::new(gone);
         let mut response = respond(rows, self.options.clone(), delivery).await?;
         let is_plain = self.work.is_empty();
         data_headers(&mut response, &self.row, &self.read, run.id(), is_plain);

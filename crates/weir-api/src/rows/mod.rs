@@ -271,6 +271,7 @@ fn delivery(
     let (id, run) = (run.id(), Arc::clone(run));
     let limits = &call.app.limits;
     Delivery {
+        kept: Box::new(()),
         compute: call.app.compute.clone(),
         first_batch_wait: Duration::from_millis(limits.first_batch_ms),
         stop,

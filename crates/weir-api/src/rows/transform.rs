@@ -105,7 +105,9 @@ async fn through(
     body: Body,
     options: RowsOptions,
 ) -> Result<Response> {
-    let ctx = run.context(Duration::from_millis(app.limits.load_ms));
+    let mut ctx = run.context(Duration::from_millis(app.limits.load_ms));
+    // The end of the body must not look like one who cancels the run.
+    ctx.cancel = ctx.cancel.child_token();
     let stop = ctx.cancel.clone().drop_guard();
     ctx.bounded(ctx.memory.admit(true)).await?;
     let (work, rows) = body.read(app, caller, &ctx).await?;
@@ -122,10 +124,8 @@ async fn through(
     }
     let mut delivery = delivery(app, caller, run, &ctx, report);
     delivery.first_batch_wait = work.first_batch_wait(&app.limits, &ctx);
-    let response = respond(rows, options, delivery).await?;
-    // From here on the body's own drop stops the work.
-    stop.disarm();
-    Ok(response)
+    delivery.kept = Box::new(stop);
+    respond(rows, options, delivery).await
 }
 
 fn delivery(
@@ -139,6 +139,7 @@ fn delivery(
     let request_id = caller.request_id.clone();
     let (id, run) = (run.id(), Arc::clone(run));
     Delivery {
+        kept: Box::new(()),
         compute: app.compute.clone(),
         first_batch_wait: Duration::from_millis(app.limits.first_batch_ms),
         stop: Box::pin(ctx.clone().ended()),

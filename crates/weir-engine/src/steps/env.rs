@@ -28,6 +28,7 @@ pub struct Env {
     task: Arc<TaskContext>,
     memory: Account,
     compute: Compute,
+    ctx: Context,
     side: Arc<Mutex<Option<Side>>>,
 }
 
@@ -43,6 +44,7 @@ impl Env {
             task,
             memory: ctx.memory.clone(),
             compute: ctx.compute.clone(),
+            ctx: ctx.clone(),
             side: Arc::default(),
         }
     }
@@ -82,6 +84,18 @@ impl Env {
         keys: &[Order],
     ) -> Result<BatchStream> {
         sort(stream, schema, keys, None, Arc::clone(&self.task))
+    }
+
+    /// Why the work must end, once it must: for what computes long without
+    /// waiting for anything, and so hears of nothing else.
+    pub fn check(&self) -> Result<()> {
+        if self.ctx.cancel.is_cancelled() {
+            return Err(weir_core::context::cancelled());
+        }
+        if self.ctx.deadline.left().is_zero() {
+            return Err(weir_core::context::deadline_passed());
+        }
+        Ok(())
     }
 
     /// Where long computing runs beside the stream.

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod expression;
+mod looking;
 mod query;
 mod sandbox;
 

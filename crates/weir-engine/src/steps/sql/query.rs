@@ -9,6 +9,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::windows::WindowAggExec;
@@ -23,6 +26,7 @@ use serde_json::{Value, json};
 use weir_core::types::unique_names;
 use weir_core::{BatchStream, Result, config, memory_of};
 
+use super::looking::Looking;
 use super::sandbox::{Sandbox, deep, refused, session, statement};
 use crate::plan::{Once, StreamTable, external};
 use crate::steps::enter::finite;
@@ -74,7 +78,7 @@ impl Query {
         let planner = DefaultPhysicalPlanner::default();
         let mut planning = planner.create_physical_plan(&logical, session());
         let physical = futures::future::poll_fn(|cx| deep(|| planning.poll_unpin(cx))).await;
-        let physical = physical.and_then(|plan| counted(plan, &env));
+        let physical = physical.and_then(|plan| watched(plan, &env));
         let refuse = {
             let pointer = self.pointer.clone();
             move |error| refused(error, &pointer)
@@ -157,26 +161,50 @@ impl PartitionStream for Again {
     }
 }
 
-/// Window functions over everything keep it in memory and tell nobody: what
-/// goes into them is counted here.
-fn counted(plan: Arc<dyn ExecutionPlan>, env: &Env) -> PlanResult<Arc<dyn ExecutionPlan>> {
+/// Makes a plan one that can be stopped and whose memory is told. Every operator
+/// pauses now and then: a join makes millions of rows of two, and whoever counts
+/// them asks for the next at once. One that makes none of them never pauses, so
+/// its filter looks whether it must end. And window functions over everything
+/// keep it in memory and tell nobody: what goes into them is counted here.
+fn watched(plan: Arc<dyn ExecutionPlan>, env: &Env) -> PlanResult<Arc<dyn ExecutionPlan>> {
     let changed = plan.transform_up(|node| {
-        if !node.is::<WindowAggExec>() {
-            return Ok(Transformed::no(node));
-        }
-        let children = node.children().into_iter().map(|child| {
-            let counted: Arc<dyn ExecutionPlan> = Arc::new(CountedExec {
-                properties: Arc::clone(child.properties()),
-                input: Arc::clone(child),
-                env: env.clone(),
-            });
-            counted
-        });
-        let children = children.collect();
-        let node = datafusion::physical_plan::replace_children_if_necessary(node, children)?;
-        Ok(Transformed::yes(node))
+        let node = if node.is::<WindowAggExec>() {
+            counted(node, env)?
+        } else if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+            looking(join, env)?
+        } else {
+            node
+        };
+        let pausing: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+        Ok(Transformed::yes(pausing))
     });
     changed.map(|changed| changed.data)
+}
+
+fn counted(node: Arc<dyn ExecutionPlan>, env: &Env) -> PlanResult<Arc<dyn ExecutionPlan>> {
+    let children = node.children().into_iter().map(|child| {
+        let counted: Arc<dyn ExecutionPlan> = Arc::new(CountedExec {
+            properties: Arc::clone(child.properties()),
+            input: Arc::clone(child),
+            env: env.clone(),
+        });
+        counted
+    });
+    let children = children.collect();
+    datafusion::physical_plan::replace_children_if_necessary(node, children)
+}
+
+fn looking(join: &NestedLoopJoinExec, env: &Env) -> PlanResult<Arc<dyn ExecutionPlan>> {
+    let filter = join.filter().map(|filter| {
+        let expression = Arc::new(Looking {
+            inner: Arc::clone(filter.expression()),
+            env: env.clone(),
+        });
+        let indices = filter.column_indices().to_vec();
+        JoinFilter::new(expression, indices, Arc::clone(filter.schema()))
+    });
+    let join = NestedLoopJoinExecBuilder::from(join).with_filter(filter);
+    Ok(Arc::new(join.build()?))
 }
 
 /// Counts what passes as held until the end.
