@@ -130,9 +130,29 @@ pub(crate) fn ours(error: DataFusionError) -> Error {
         DataFusionError::Context(_, inner) => ours(*inner),
         DataFusionError::Shared(inner) => match Arc::try_unwrap(inner) {
             Ok(error) => ours(error),
-            Err(shared) => Error::internal(shared),
+            Err(shared) => told_to_many(&shared),
         },
         DataFusionError::ResourcesExhausted(detail) => exhausted(detail),
+        other => Error::internal(other),
+    }
+}
+
+/// An error that several streams of a plan have, so that none can take it.
+fn told_to_many(error: &DataFusionError) -> Error {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(detail) => exhausted(detail),
+        DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+            Some(error) => {
+                let told = Error::new(error.kind(), error.message().to_owned());
+                let hint = error.hint_text().unwrap_or_default().to_owned();
+                let told = told.code(error.stable_code()).hint(hint);
+                let fields = error.fields().iter();
+                fields.fold(told, |told, field| {
+                    told.at(field.pointer.clone(), field.message.clone())
+                })
+            }
+            None => Error::internal(inner),
+        },
         other => Error::internal(other),
     }
 }

@@ -94,7 +94,8 @@ async fn first(
     tokio::select! {
         biased;
         Ok(error) = &mut refused => Err(error),
-        item = receiver.recv() => item.ok_or_else(panicked),
+        // An error may be handed over between the two looks at it.
+        item = receiver.recv() => item.ok_or_else(|| refused.try_recv().unwrap_or_else(|_| panicked())),
         () = tokio::time::sleep(wait) => {
             refused.close();
             // The error may have been handed over at that very moment.

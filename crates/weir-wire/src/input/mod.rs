@@ -8,6 +8,8 @@ mod parts;
 mod spool;
 mod unpack;
 
+use std::time::Duration;
+
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use axum::body::Body;
@@ -81,6 +83,7 @@ pub async fn rows_in(
         intake,
         sender,
         has_schema: false,
+        ahead: Ahead::default(),
     };
     let task = ctx.compute.spawn(reader.run(format, options));
     given(ctx, receiver, task).await
@@ -162,6 +165,59 @@ struct Reading {
     intake: Intake,
     sender: mpsc::Sender<Result<Item>>,
     has_schema: bool,
+    ahead: Ahead,
+}
+
+/// What came of the body while nobody took its rows: many clients send all of a
+/// body before they read a byte of the answer, and would wait for us for ever
+/// while we wait for them.
+#[derive(Default)]
+struct Ahead {
+    file: Option<Spooled>,
+    read: u64,
+    has_ended: bool,
+}
+
+/// How long rows wait to be taken before the body is read ahead of them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Ahead {
+    /// Keeps bytes for later.
+    fn keep(&mut self, bytes: &[u8], spool: &Spool) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(spool.file()?),
+        };
+        bytes
+            .chunks(unpack::PIECE)
+            .try_for_each(|piece| file.write(piece))
+    }
+
+    /// The next bytes that were kept.
+    fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let left = file.size() - self.read;
+        if left == 0 {
+            self.file = None;
+            self.read = 0;
+            return Ok(None);
+        }
+        let length = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(unpack::PIECE);
+        let mut bytes = vec![0; length];
+        let count = file
+            .read_at(&mut bytes, self.read)
+            .map_err(Error::internal)?;
+        if count == 0 {
+            return Err(Error::internal("what was kept of a body is gone"));
+        }
+        bytes.truncate(count);
+        self.read += count as u64;
+        Ok(Some(bytes.into()))
+    }
 }
 
 impl Reading {
@@ -221,22 +277,42 @@ impl Reading {
     async fn give(&mut self, batch: RecordBatch) -> Result<(), Stop> {
         let mut held = self.intake.ctx.memory.hold();
         held.set(memory_of(&batch)).await?;
-        Ok(self.send(Item::Batch(batch, held)).await?)
+        self.send(Item::Batch(batch, held)).await
     }
 
-    async fn send(&mut self, item: Item) -> Result<(), Gone> {
-        self.sender.send(Ok(item)).await.map_err(|_| Gone)
+    async fn send(&mut self, item: Item) -> Result<(), Stop> {
+        let sender = self.sender.clone();
+        let room = sender.reserve();
+        tokio::pin!(room);
+        let permit = match tokio::time::timeout(PATIENCE, &mut room).await {
+            Ok(permit) => permit,
+            Err(_) => loop {
+                if self.ahead.has_ended {
+                    break room.await;
+                }
+                tokio::select! {
+                    biased;
+                    permit = &mut room => break permit,
+                    frame = of_body(&mut self.body) => match frame? {
+                        Some(bytes) => self.ahead.keep(&bytes, &self.intake.spool)?,
+                        None => self.ahead.has_ended = true,
+                    },
+                }
+            },
+        };
+        permit.map_err(|_| Gone)?.send(Ok(item));
+        Ok(())
     }
 
     /// The next bytes of the body, whose size and pace are bounded by [`paced`].
     async fn frame(&mut self) -> Result<Option<Bytes>> {
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|error| body_error(&error))?;
-            if let Ok(bytes) = frame.into_data() {
-                return Ok(Some(bytes));
-            }
+        if let Some(bytes) = self.ahead.next()? {
+            return Ok(Some(bytes));
         }
-        Ok(None)
+        if self.ahead.has_ended {
+            return Ok(None);
+        }
+        of_body(&mut self.body).await
     }
 
     /// Parquet is read from its end, so it waits in a file until it is whole.
@@ -266,6 +342,17 @@ impl Reading {
         }
         Ok(())
     }
+}
+
+/// The next bytes of a body. Nothing of it is lost when this is dropped.
+async fn of_body(body: &mut Body) -> Result<Option<Bytes>> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| body_error(&error))?;
+        if let Ok(bytes) = frame.into_data() {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 /// A panic of a decoder is the body's fault.
