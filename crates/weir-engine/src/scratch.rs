@@ -16,12 +16,16 @@ pub(crate) struct Scratch {
 
 const LOCK: &str = "lock";
 
+/// What the names of such folders begin with. The folder around them may be
+/// anybody's, and nothing else in it is ours to remove.
+const PREFIX: &str = "weir-spilled-";
+
 impl Scratch {
     /// Makes one below `base`, and removes those there that nobody holds.
     pub(crate) fn claim(base: &Path) -> Result<Self> {
         make(base)?;
         sweep(base);
-        let path = base.join(uuid::Uuid::now_v7().to_string());
+        let path = base.join(format!("{PREFIX}{}", uuid::Uuid::now_v7()));
         make(&path)?;
         let lock = open(&path.join(LOCK)).map_err(Error::internal)?;
         lock.try_lock().map_err(Error::internal)?;
@@ -54,23 +58,22 @@ fn open(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Removes what no process holds. One that is just being made may be taken for
-/// such, so what is there only for moments is left alone.
+/// Removes what no process holds: folders of our name that have a lock nobody
+/// has. One without a lock is just being made.
 fn sweep(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else {
         return;
     };
     for entry in entries.flatten() {
-        let path = entry.path();
-        let young = entry
-            .metadata()
-            .and_then(|meta| meta.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() < 1));
-        if !path.is_dir() || (young && !path.join(LOCK).exists()) {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX));
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let is_held = File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_err());
-        if !is_held && fs::remove_dir_all(&path).is_ok() {
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() && fs::remove_dir_all(entry.path()).is_ok() {
             tracing::info!("removed what a process that ended had spilled");
         }
     }
@@ -83,17 +86,21 @@ mod tests {
     #[test]
     fn what_the_dead_left_is_removed_and_what_the_living_hold_is_not() {
         let base = tempfile::tempdir().unwrap();
-        let dead = base.path().join("dead");
+        let strangers = base.path().join("strangers");
+        fs::create_dir(&strangers).unwrap();
+        fs::write(strangers.join(LOCK), "").unwrap();
+        let dead = base.path().join(format!("{PREFIX}dead"));
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
         fs::write(dead.join("rows"), "spilled").unwrap();
         let living = Scratch::claim(base.path()).unwrap();
         assert!(!dead.exists());
+        assert!(strangers.exists());
         let other = Scratch::claim(base.path()).unwrap();
         assert!(living.path().exists());
         let path = living.path().to_owned();
         drop((living, other));
         assert!(!path.exists());
-        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 1);
     }
 }
