@@ -182,7 +182,8 @@ impl JsonDecoder {
             .as_ref()
             .map(|columns| columns.iter().map(|column| column.name.clone()).collect());
         if is_lists && self.is_lines {
-            return Err(self.located(data_error("a line is one JSON object"), 0, 0));
+            let place = first.map_or(0, |row| row.start());
+            return Err(self.located(data_error("a line is one JSON object"), 0, place));
         }
         if is_lists && names.is_none() {
             names = Some(self.names_of_first_row()?);
