@@ -69,6 +69,11 @@ pub const PAGES: &[Page] = &[
         "Somebody else changed the source while the request ran. Send it again.",
     ),
     page(
+        "code_refused",
+        "Code is never run",
+        "Python in a payload is not run, whatever it does. Write it as SQL (`sql`, or `add_column` with an `expression`), or as steps; GET /v1/transforms lists them.",
+    ),
+    page(
         "conflict",
         "Something stands in the way",
         "The name is taken, the thing is in use, or the same request is already running.",
@@ -252,6 +257,11 @@ pub const PAGES: &[Page] = &[
         "no_route",
         "No such path",
         "GET /openapi.json lists every path.",
+    ),
+    page(
+        "not_a_number",
+        "The column is no number",
+        "A step calculates with numbers or dates, and the column is neither. convert_type makes them of text; `column_types` says that text means them.",
     ),
     page(
         "not_acceptable",

@@ -116,6 +116,7 @@ fn rows_or_json() -> Value {
     }
     let binary = json!({ "type": "string", "format": "binary" });
     let parts = json!({ "type": "object", "required": ["request", "data"],
+        "additionalProperties": false,
         "properties": { "request": reference("TransformPart"), "data": binary } });
     let request = json!({ "request": { "contentType": "application/json" } });
     let parts = json!({ "schema": parts, "encoding": request });
