@@ -5,6 +5,7 @@ mod condition;
 mod groups;
 mod plan;
 mod pool;
+pub mod profile;
 mod read;
 mod scratch;
 mod sort;
