@@ -32,6 +32,10 @@ const COLUMNS: [&str; 8] = [
     "l_comment",
 ];
 
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Rows of a batch.
 const ROWS: usize = 32_768;
 

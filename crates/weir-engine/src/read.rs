@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt};
 use weir_core::evaluate::{Test, compile, place_of};
 use weir_core::source::unknown_column;
+use weir_core::task::Compute;
 use weir_core::{
     Account, BatchStream, Context, Error, Estimate, OpenSource, Operand, Predicate, PushDown,
     Pushed, Read, Result, Scan, Value,
@@ -90,7 +91,7 @@ impl Engine {
         let settled = settle_words(source, ctx, read).await?;
         let read = settled.as_ref().unwrap_or(read);
         let scan = source.scan(ctx, read).await?;
-        self.finish(scan, read, &ctx.memory)
+        self.finish(scan, read, &ctx.memory, &ctx.compute)
     }
 
     /// How many rows `read` has without its limit: counted by the source where
@@ -106,7 +107,7 @@ impl Engine {
             return Ok(count);
         }
         let scan = source.scan(ctx, &whole).await?;
-        let mut stream = self.finish(scan, &whole, &ctx.memory)?.stream;
+        let mut stream = self.finish(scan, &whole, &ctx.memory, &ctx.compute)?.stream;
         let mut count = 0;
         while let Some(batch) = stream.next().await.transpose()? {
             count += batch.num_rows() as u64;
@@ -157,7 +158,13 @@ impl Engine {
     }
 
     /// Applies to `scan` what it did not do of `read`, within `memory`.
-    pub fn finish(&self, scan: Scan, read: &Read, memory: &Account) -> Result<Answer> {
+    pub fn finish(
+        &self,
+        scan: Scan,
+        read: &Read,
+        memory: &Account,
+        compute: &Compute,
+    ) -> Result<Answer> {
         if scan.pushed.filter.len() != read.filter.len() {
             return Err(Error::internal(
                 "a scan that does not speak of every conjunct",
@@ -174,7 +181,8 @@ impl Engine {
         if sorts {
             // A sort for no rows at all is one that DataFusion asserts against.
             let fetch = read.limit.filter(|limit| *limit > 0);
-            stream = sort(stream, &scan.schema, &read.order, fetch, self.task(memory))?;
+            let task = self.task(memory);
+            stream = sort(stream, &scan.schema, &read.order, fetch, task, compute)?;
             residue.push("order_by");
         }
         if let Some(limit) = read.limit.filter(|_| !scan.pushed.limit) {

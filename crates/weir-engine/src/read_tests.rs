@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 use weir_core::Account;
+use weir_core::task::Compute;
 use weir_core::{Nulls, Order, PushDown, Pushed, Read, Scan, StreamId, Target};
 
 use super::{Engine, EngineLimits};
@@ -71,7 +72,7 @@ async fn filter_order_limit_and_columns_in_that_order() {
         ..read()
     };
     let answer = engine(dir.path())
-        .finish(scan(vec![rows(1000)], 2), &read, &memory(64 << 20))
+        .finish(scan(vec![rows(1000)], 2), &read, &memory(64 << 20), &Compute::current())
         .unwrap();
     assert_eq!(answer.residue, ["filter", "order_by", "limit", "columns"]);
     let batches: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
@@ -93,7 +94,7 @@ async fn sorting_spills_and_stays_stable() {
         ..read()
     };
     let answer = engine(dir.path())
-        .finish(scan(batches, 0), &read, &memory(16 << 20))
+        .finish(scan(batches, 0), &read, &memory(16 << 20), &Compute::current())
         .unwrap();
     let sorted: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
     let count: usize = sorted.iter().map(RecordBatch::num_rows).sum();
@@ -121,7 +122,7 @@ async fn sorting_spills_and_stays_stable() {
 async fn nothing_left_passes_through() {
     let dir = tempfile::tempdir().unwrap();
     let answer = engine(dir.path())
-        .finish(scan(vec![rows(10)], 0), &read(), &memory(1 << 20))
+        .finish(scan(vec![rows(10)], 0), &read(), &memory(1 << 20), &Compute::current())
         .unwrap();
     assert!(answer.residue.is_empty());
 }
@@ -136,6 +137,7 @@ async fn unknown_columns_have_pointers() {
                 scan(vec![rows(10)], read.filter.len()),
                 read,
                 &memory(1 << 20),
+                &Compute::current(),
             )
             .err()
             .unwrap()

@@ -4,6 +4,7 @@ use arrow::record_batch::RecordBatch;
 use weir_core::{
     Comparison, Nulls, OpenSource, Operand, Order, Predicate, PushDown, Pushed, Read, Value,
 };
+use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
 
 use crate::support::*;
@@ -207,7 +208,7 @@ async fn local(source: &OpenSource, read: &Read) -> weir_core::Result<RecordBatc
         filter: vec![PushDown::No; read.filter.len()],
         ..Pushed::default()
     };
-    gather(engine().finish(scan, read, &context().memory)?).await
+    gather(engine().finish(scan, read, &context().memory, &Compute::current())?).await
 }
 
 async fn pushed(source: &OpenSource, read: &Read) -> weir_core::Result<RecordBatch> {

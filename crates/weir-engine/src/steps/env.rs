@@ -83,7 +83,8 @@ impl Env {
         schema: &SchemaRef,
         keys: &[Order],
     ) -> Result<BatchStream> {
-        sort(stream, schema, keys, None, Arc::clone(&self.task))
+        let task = Arc::clone(&self.task);
+        sort(stream, schema, keys, None, task, &self.compute)
     }
 
     /// Why the work must end, once it must: for what computes long without

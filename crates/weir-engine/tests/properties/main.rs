@@ -22,6 +22,7 @@ use weir_core::{
     Comparison, Nulls, Operand, Order, Predicate, PushDown, Pushed, Read, Scan, StreamId, Target,
     Value,
 };
+use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits, parse_condition, parse_filter, parse_predicate};
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -184,7 +185,7 @@ fn finished(batches: Vec<RecordBatch>, read: &Read) -> Vec<RecordBatch> {
     };
     let answer = Engine::new(limits)
         .unwrap()
-        .finish(scan, read, &weir_core::Account::unbounded())
+        .finish(scan, read, &weir_core::Account::unbounded(), &Compute::current())
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
