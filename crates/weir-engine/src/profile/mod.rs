@@ -53,6 +53,9 @@ pub struct Profile {
     /// all are exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approximate: Option<Value>,
+    /// What columns mean for the steps of suggestions.
+    #[serde(skip)]
+    pub kinds: Vec<(String, ColumnKind)>,
 }
 
 /// A column and what is in it.
