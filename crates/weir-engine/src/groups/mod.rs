@@ -12,7 +12,7 @@ mod duplicates;
 mod external;
 mod fill;
 mod keys;
-mod lanes;
+pub(crate) mod lanes;
 mod line;
 mod merge;
 mod reading;

@@ -2,7 +2,13 @@
 //! and what should be cleaned.
 
 mod across;
+mod advice;
+mod adviser;
 mod cells;
+mod collinear;
+mod forms;
+mod pairs;
+mod rows;
 mod run;
 mod suggest;
 

@@ -1,15 +1,11 @@
 //! What should be cleaned, and the steps that do it.
 
 use arrow::datatypes::FieldRef;
-use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use weir_core::Result;
 use weir_values::ColumnKind;
 
 use super::across::FoundAcross;
-use super::cells::Cells;
-use crate::steps::Env;
 
 /// Something that should be cleaned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,10 +67,6 @@ pub(super) struct FoundColumn {
     pub(super) mode_ratio: Option<f64>,
 }
 
-/// Takes a second look at the rows, now that it is known what to look for, and
-/// says what should be cleaned.
-pub(super) struct Adviser {}
-
 /// What should be done.
 #[derive(Debug, Default)]
 pub(super) struct Advice {
@@ -84,34 +76,33 @@ pub(super) struct Advice {
     pub(super) kinds: Vec<(String, ColumnKind)>,
 }
 
-impl Adviser {
-    pub(super) fn new(_found: Found, _env: &Env) -> Result<Self> {
-        Ok(Adviser {})
-    }
-
-    /// Whether the rows have to be pushed once more.
-    #[expect(clippy::unused_self, reason = "filled in by the next commits")]
-    pub(super) fn wants_rows(&self) -> bool {
-        false
-    }
-
-    /// The next batch of the second look, with the cells of all columns.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "filled in by the next commits"
-    )]
-    pub(super) fn push(&mut self, _batch: &RecordBatch, _cells: &[Cells]) -> Result<()> {
-        Ok(())
-    }
-
-    /// What should be done.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "filled in by the next commits"
-    )]
-    pub(super) fn finish(self) -> Result<Advice> {
-        Ok(Advice::default())
-    }
+/// The names of suggestions.
+pub(super) mod id {
+    pub(in crate::profile) const CLEAN_COLUMN_NAMES: &str = "clean_column_names";
+    pub(in crate::profile) const REMOVE_SPARSE_COLUMNS: &str = "remove_sparse_columns";
+    pub(in crate::profile) const REMOVE_SINGLE_VALUE_COLUMNS: &str = "remove_single_value_columns";
+    pub(in crate::profile) const FIX_SYNTAX_ERRORS: &str = "fix_syntax_errors";
+    pub(in crate::profile) const REFORMAT_CAPS: &str = "reformat_caps";
+    pub(in crate::profile) const REFORMAT_CURRENCY: &str = "reformat_currency";
+    pub(in crate::profile) const REFORMAT_DATES: &str = "reformat_dates";
+    pub(in crate::profile) const IMPUTE: &str = "impute";
+    pub(in crate::profile) const REMOVE_COLLINEAR_COLUMNS: &str = "remove_collinear_columns";
+    pub(in crate::profile) const DROP_DUPLICATES: &str = "drop_duplicates";
+    pub(in crate::profile) const REMOVE_OUTLIERS: &str = "remove_outliers";
 }
+
+/// Every suggestion that there may be with the step that it is, in the order in
+/// which they are made and applied.
+pub(crate) const ALL: [(&str, &str); 11] = [
+    (id::CLEAN_COLUMN_NAMES, "clean_column_names"),
+    (id::REMOVE_SPARSE_COLUMNS, "remove_column"),
+    (id::REMOVE_SINGLE_VALUE_COLUMNS, "remove_column"),
+    (id::FIX_SYNTAX_ERRORS, "fix_syntax_errors"),
+    (id::REFORMAT_CAPS, "reformat"),
+    (id::REFORMAT_CURRENCY, "reformat"),
+    (id::REFORMAT_DATES, "reformat"),
+    (id::IMPUTE, "impute"),
+    (id::REMOVE_COLLINEAR_COLUMNS, "remove_column"),
+    (id::DROP_DUPLICATES, "drop_duplicates"),
+    (id::REMOVE_OUTLIERS, "remove_outliers"),
+];

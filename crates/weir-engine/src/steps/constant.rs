@@ -178,7 +178,7 @@ fn decoded(value: &Value, field: &Field) -> Option<ArrayRef> {
 /// What fills a column of this kind where no value is given: 0 for numbers, `[]`
 /// for lists, `missing` for every other kind of text. None for the rest, which
 /// needs one.
-pub(super) fn default_value(field: &Field, kind: ColumnKind) -> Option<ArrayRef> {
+pub(crate) fn default_value(field: &Field, kind: ColumnKind) -> Option<ArrayRef> {
     let data_type = field.data_type();
     let value = if is_text(data_type) {
         match kind {

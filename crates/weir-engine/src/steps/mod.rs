@@ -48,6 +48,8 @@ pub use report::{Report, Tally};
 pub use run::{TransformOptions, Transformed};
 pub use spool::{Spool, Spooled};
 
+pub(crate) use cells::is_plain_text;
+pub(crate) use constant::default_value;
 pub(crate) use lower::session;
 
 #[cfg(test)]

@@ -256,6 +256,6 @@ impl Placed for Cells {
 }
 
 /// Whether the steps over text change the column: JSON documents are no text.
-pub(super) fn is_plain_text(field: &Field) -> bool {
+pub(crate) fn is_plain_text(field: &Field) -> bool {
     is_text(field.data_type()) && !weir_core::types::is_json(field)
 }

@@ -9,6 +9,7 @@ mod replace;
 mod text;
 
 pub(super) use change::Cells;
+pub(crate) use change::is_plain_text;
 pub(super) use convert::{ConvertType, checked_type, converted};
 pub(super) use fix::{FixDetected, FixSyntaxErrors};
 pub(super) use names::CleanColumnNames;
