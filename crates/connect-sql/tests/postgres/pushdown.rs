@@ -216,6 +216,7 @@ async fn pushed(source: &OpenSource, read: &Read) -> weir_core::Result<RecordBat
         source.scan(&context(), read).await?,
         read,
         &context().memory,
+        &Compute::current(),
     )?)
     .await
 }
