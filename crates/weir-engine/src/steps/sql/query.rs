@@ -78,13 +78,14 @@ impl Query {
         let planner = DefaultPhysicalPlanner::default();
         let mut planning = planner.create_physical_plan(&logical, session());
         let physical = futures::future::poll_fn(|cx| deep(|| planning.poll_unpin(cx))).await;
-        let physical = physical.and_then(|plan| watched(plan, &env));
+        let physical = physical.and_then(|plan| deep(|| watched(plan, &env)));
         let refuse = {
             let pointer = self.pointer.clone();
             move |error| refused(error, &pointer)
         };
         let physical = physical.map_err(&refuse)?;
-        let rows = datafusion::physical_plan::execute_stream(physical, Arc::clone(env.task()));
+        let task = Arc::clone(env.task());
+        let rows = deep(|| datafusion::physical_plan::execute_stream(physical, task));
         let mut rows = rows.map_err(&refuse)?;
         let rows = futures::stream::poll_fn(move |cx| deep(|| rows.poll_next_unpin(cx)));
         let rows = rows.map(move |batch| {
