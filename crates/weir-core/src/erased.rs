@@ -202,12 +202,14 @@ fn percent_decoded(text: &str) -> String {
 
 /// What the rows of a batch take, without what lies around a slice.
 pub fn memory_of(batch: &RecordBatch) -> usize {
-    let size = |column: &ArrayRef| {
-        let data = column.to_data();
-        data.get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_array_memory_size())
-    };
-    batch.columns().iter().map(size).sum()
+    batch.columns().iter().map(memory_of_array).sum()
+}
+
+/// What the values of an array take, without what lies around a slice.
+pub fn memory_of_array(array: &ArrayRef) -> usize {
+    let data = array.to_data();
+    data.get_slice_memory_size()
+        .unwrap_or_else(|_| array.get_array_memory_size())
 }
 
 /// An opened source. Every call is bounded by its context and comes back with

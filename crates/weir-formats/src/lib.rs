@@ -13,7 +13,6 @@ mod plain;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use weir_core::Result;
-pub use weir_core::memory_of as bytes_of;
 pub use weir_core::types::unique_names;
 
 pub use csv::CsvOut;

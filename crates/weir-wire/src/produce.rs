@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use weir_core::memory::Hold;
-use weir_core::{BatchStream, Error, Result};
-use weir_formats::{Encoder, Output, bytes_of};
+use weir_core::{BatchStream, Error, Result, memory_of};
+use weir_formats::{Encoder, Output};
 
 use crate::Outcome;
 use crate::compress::Compressor;
@@ -132,7 +132,9 @@ impl Producer {
 
     async fn batch(&mut self, batch: RecordBatch, out: &mut Output) -> Result<(), Stop> {
         let rows = batch.num_rows();
-        let parts = bytes_of(&batch).div_ceil(BATCH_BYTES).clamp(1, rows.max(1));
+        let parts = memory_of(&batch)
+            .div_ceil(BATCH_BYTES)
+            .clamp(1, rows.max(1));
         let step = rows.div_ceil(parts).max(1);
         for start in (0..rows).step_by(step) {
             let part = batch.slice(start, step.min(rows - start));

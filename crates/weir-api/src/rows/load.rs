@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result};
+use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result, memory_of};
 use weir_engine::Answer;
 use weir_engine::steps::Report;
 use weir_store::SourceRow;
@@ -169,7 +169,7 @@ fn within(batches: BatchStream, limits: &Limits) -> BatchStream {
     let (mut rows, mut bytes) = (0_u64, 0_u64);
     let check = move |batch: RecordBatch| {
         rows += batch.num_rows() as u64;
-        bytes += batch.get_array_memory_size() as u64;
+        bytes += memory_of(&batch) as u64;
         let over = |most: Option<u64>, is: u64, code, what| match most {
             Some(most) if is > most => Err(Error::new(
                 Kind::TooLarge,

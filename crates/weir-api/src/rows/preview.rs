@@ -11,7 +11,7 @@ use http::HeaderValue;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_core::memory::Hold;
-use weir_core::{Context, Result, config};
+use weir_core::{Context, Result, config, memory_of};
 use weir_engine::Answer;
 use weir_engine::steps::Report;
 use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
@@ -230,7 +230,7 @@ async fn take(
                 held,
             });
         }
-        size += batch.get_array_memory_size();
+        size += memory_of(&batch);
         // Once as rows, once as the text that is made of them.
         held.set(2 * size).await?;
         seen += batch.num_rows() as u64;

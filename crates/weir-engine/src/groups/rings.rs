@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat, interleave};
-use weir_core::Result;
+use weir_core::{Result, memory_of_array};
 
 use super::keys::{GroupKeys, KeyRows, NONE, NullKeys, UNKNOWN};
 
@@ -114,12 +114,6 @@ fn picked(arrays: &[ArrayRef], picks: &[(usize, usize)]) -> Result<ArrayRef> {
     Ok(interleave(&arrays, picks)?)
 }
 
-fn size_of_array(array: &ArrayRef) -> usize {
-    let data = array.to_data();
-    data.get_slice_memory_size()
-        .unwrap_or_else(|_| array.get_array_memory_size())
-}
-
 /// What groups remember while rows flow.
 pub(super) struct Last {
     periods: u64,
@@ -184,7 +178,7 @@ impl Last {
         let array = self.arrays.len();
         self.arrays.push(Arc::clone(values));
         self.rows += rows;
-        self.bytes += size_of_array(values);
+        self.bytes += memory_of_array(values);
         let mut picks = Vec::with_capacity(rows);
         for (row, id) in self.ids.iter().enumerate() {
             let before = match *id {
@@ -222,7 +216,7 @@ impl Last {
         });
         let live = picked(&self.arrays, &picks)?;
         self.rows = live.len();
-        self.bytes = size_of_array(&live);
+        self.bytes = memory_of_array(&live);
         self.arrays.truncate(1);
         self.arrays.push(live);
         Ok(())
@@ -269,7 +263,7 @@ impl Ahead {
         let rings = Rings::bytes(groups, self.periods).min(rows.saturating_mul(64));
         let places = 2 * rows.saturating_mul(size_of::<u64>());
         let table = self.keys.bytes_with(values.len());
-        self.bytes + size_of_array(values) + rings + places + table
+        self.bytes + memory_of_array(values) + rings + places + table
     }
 
     /// Takes the next rows.
@@ -292,7 +286,7 @@ impl Ahead {
                 self.places[before as usize] = place(array, row);
             }
         }
-        self.bytes += size_of_array(&values);
+        self.bytes += memory_of_array(&values);
         self.arrays.push(values);
         Ok(())
     }

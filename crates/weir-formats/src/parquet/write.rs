@@ -11,11 +11,11 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::Value;
 use weir_core::types::{EXTENSION_NAME, JSON_EXTENSION};
-use weir_core::{Error, Result};
+use weir_core::{Error, Result, memory_of};
 
 use crate::json::cell::{Column, temporal};
 use crate::plain::Plain;
-use crate::{EncodeOptions, Encoder, Output, bytes_of};
+use crate::{EncodeOptions, Encoder, Output};
 
 /// Arrow bytes of a row group: what is held back before it leaves.
 const GROUP_BYTES: usize = 32 << 20;
@@ -133,7 +133,7 @@ impl Encoder for ParquetEncoder {
         let batch = self.storable(batch)?;
         let writer = self.writer.as_mut().ok_or_else(finished)?;
         writer.write(&batch).map_err(failed)?;
-        self.group_bytes += bytes_of(&batch);
+        self.group_bytes += memory_of(&batch);
         if self.group_bytes >= GROUP_BYTES {
             return self.relieve(out);
         }

@@ -335,7 +335,7 @@ impl Reading {
         let mut inside = self.intake.ctx.memory.hold();
         while let Some(batch) = rows.next()? {
             inside.set(rows.held()).await?;
-            meter.decoded(weir_formats::bytes_of(&batch) as u64, &options.limits)?;
+            meter.decoded(memory_of(&batch) as u64, &options.limits)?;
             self.give(batch).await?;
             // A whole file of batches must not hold the thread.
             tokio::task::yield_now().await;
