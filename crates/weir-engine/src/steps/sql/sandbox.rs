@@ -76,36 +76,36 @@ struct Functions {
 }
 
 static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
-    let mut functions = Functions {
-        scalar: HashMap::new(),
-        aggregate: HashMap::new(),
-        window: HashMap::new(),
-    };
-    for function in SessionStateDefaults::default_scalar_functions() {
-        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().to_vec());
-        let names: Vec<String> = names.collect();
-        if names.iter().any(|name| HIDDEN.contains(&name.as_str())) {
-            continue;
-        }
-        let function = bounded::bounded(function);
-        for name in names {
-            functions.scalar.insert(name, Arc::clone(&function));
-        }
+    let mut scalar = SessionStateDefaults::default_scalar_functions();
+    scalar.retain(|function| {
+        let aliases = function.aliases().iter().map(String::as_str);
+        let mut names = aliases.chain([function.name()]);
+        !names.any(|name| HIDDEN.contains(&name))
+    });
+    let scalar = scalar.into_iter().map(bounded::bounded);
+    let aggregate = SessionStateDefaults::default_aggregate_functions();
+    let window = SessionStateDefaults::default_window_functions();
+    Functions {
+        scalar: by_name(scalar, |f| (f.name(), f.aliases())),
+        aggregate: by_name(aggregate, |f| (f.name(), f.aliases())),
+        window: by_name(window, |f| (f.name(), f.aliases())),
     }
-    for function in SessionStateDefaults::default_aggregate_functions() {
-        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().to_vec());
-        for name in names.collect::<Vec<_>>() {
-            functions.aggregate.insert(name, Arc::clone(&function));
-        }
-    }
-    for function in SessionStateDefaults::default_window_functions() {
-        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().to_vec());
-        for name in names.collect::<Vec<_>>() {
-            functions.window.insert(name, Arc::clone(&function));
-        }
-    }
-    functions
 });
+
+/// Functions by their names and aliases.
+fn by_name<F>(
+    functions: impl IntoIterator<Item = Arc<F>>,
+    names: impl Fn(&F) -> (&str, &[String]),
+) -> HashMap<String, Arc<F>> {
+    let mut known = HashMap::new();
+    for function in functions {
+        let (name, aliases) = names(&function);
+        for name in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
+            known.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    known
+}
 
 /// What queries are planned and run with.
 pub(super) fn session() -> &'static SessionState {
