@@ -1,8 +1,6 @@
 //! A list of steps: understood as soon as it is sent, planned once the columns
 //! are known.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -270,17 +268,4 @@ pub fn catalogue() -> Vec<StepInfo> {
         schema: (kind.schema)(),
     };
     STEPS.iter().map(info).collect()
-}
-
-/// The tables for steps that need none.
-pub(super) fn no_others() -> Arc<dyn Others> {
-    struct Nothing;
-    #[async_trait]
-    impl Others for Nothing {
-        async fn open(&self, _: &Ask, at: &At) -> Result<Side> {
-            let message = "other tables cannot be read here";
-            Err(Error::unsupported(message).at(at.step(), message))
-        }
-    }
-    Arc::new(Nothing)
 }

@@ -8,14 +8,14 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use weir_core::{BatchStream, Context, Result};
+use weir_core::{BatchStream, Context, Error, Result};
 use weir_values::ColumnKind;
 
 use super::enter::Enter;
 use super::env::{Env, Side};
 use super::frame::{Frame, Late};
 use super::lower;
-use super::pipeline::{Others, Pipeline, Planned, no_others};
+use super::pipeline::{Others, Pipeline, Planned};
 use super::report::Report;
 use crate::plan::{StreamTable, ours};
 use crate::read::Engine;
@@ -141,7 +141,10 @@ async fn put(
     let side = match &step.ask {
         None => None,
         Some(ask) => {
-            let others = options.others.clone().unwrap_or_else(no_others);
+            let Some(others) = &options.others else {
+                let message = "other tables cannot be read here";
+                return Err(Error::unsupported(message).at(step.at.step(), message));
+            };
             Some(others.open(ask, &step.at).await?)
         }
     };
