@@ -22,6 +22,7 @@ mod shift;
 mod steps;
 mod table;
 
+pub(crate) use accumulate::Function;
 pub(crate) use aggregate::AggregateRows;
 pub(crate) use broadcast::BroadcastRows;
 pub(crate) use duplicates::DropRows;

@@ -1,13 +1,11 @@
 //! The steps over groups and over the order of rows, as callers write them.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 use weir_core::config::nearest;
 use weir_core::evaluate::is_text;
@@ -48,41 +46,18 @@ pub struct OverGroups {
     pub names: Option<Vec<String>>,
 }
 
-/// A function that broadcasts.
-pub trait Broadcasts: 'static {
-    /// Which.
-    const FUNCTION: Function;
-}
+/// [`OverGroups`] with one function: that at place `F` of [`Function::ALL`].
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Broadcast<const F: usize>(OverGroups);
 
-/// [`OverGroups`] with one function.
-pub struct Broadcast<F>(OverGroups, PhantomData<F>);
-
-impl<'de, F> Deserialize<'de> for Broadcast<F> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Broadcast(
-            OverGroups::deserialize(deserializer)?,
-            PhantomData,
-        ))
-    }
-}
-
-impl<F> JsonSchema for Broadcast<F> {
-    fn schema_name() -> Cow<'static, str> {
-        OverGroups::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        OverGroups::json_schema(generator)
-    }
-}
-
-impl<F: Broadcasts> Step for Broadcast<F> {
+impl<const F: usize> Step for Broadcast<F> {
     fn check(&self, at: &At) -> Result<()> {
         self.0.check(at)
     }
 
     fn plan(self, frame: Frame, at: &At) -> Result<Frame> {
-        self.0.plan(F::FUNCTION, frame, at)
+        self.0.plan(const { Function::ALL[F] }, frame, at)
     }
 }
 
@@ -230,53 +205,6 @@ fn unique(measures: &[Measure], pointer: impl Fn(usize) -> String) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// The mean.
-pub struct Average;
-/// The sum.
-pub struct Sum;
-/// The smallest value.
-pub struct Min;
-/// The largest value.
-pub struct Max;
-/// The value in the middle.
-pub struct Median;
-/// The number of values.
-pub struct Count;
-/// The number of different values.
-pub struct CountDistinct;
-/// The first value.
-pub struct First;
-/// The last value.
-pub struct Last;
-
-impl Broadcasts for Average {
-    const FUNCTION: Function = Function::Average;
-}
-impl Broadcasts for Sum {
-    const FUNCTION: Function = Function::Sum;
-}
-impl Broadcasts for Min {
-    const FUNCTION: Function = Function::Min;
-}
-impl Broadcasts for Max {
-    const FUNCTION: Function = Function::Max;
-}
-impl Broadcasts for Median {
-    const FUNCTION: Function = Function::Median;
-}
-impl Broadcasts for Count {
-    const FUNCTION: Function = Function::Count;
-}
-impl Broadcasts for CountDistinct {
-    const FUNCTION: Function = Function::CountDistinct;
-}
-impl Broadcasts for First {
-    const FUNCTION: Function = Function::First;
-}
-impl Broadcasts for Last {
-    const FUNCTION: Function = Function::Last;
 }
 
 /// Gives one row for each group, in the order in which the groups first appear.

@@ -14,7 +14,12 @@ use super::scaling::{Normalize, Standardize};
 use super::shape::{RemoveColumn, Rename, Select};
 use super::sql::Sql;
 use crate::groups as over;
-use crate::groups::Broadcast;
+use crate::groups::{Broadcast, Function};
+
+/// The step that gives rows what a function makes of their group.
+const fn broadcast<const F: usize>(summary: &'static str) -> StepKind {
+    StepKind::of::<Broadcast<F>>(Function::ALL[F].name(), &[], summary)
+}
 
 /// Every step, in the order of the catalogue.
 pub(super) const STEPS: &[StepKind] = &[
@@ -103,49 +108,27 @@ pub(super) const STEPS: &[StepKind] = &[
         "Brings columns around 0, in standard deviations",
     ),
     StepKind::of::<RemoveOutliers>("remove_outliers", &[], "Removes rows unlike the others"),
-    StepKind::of::<Broadcast<over::Average>>(
-        "average",
-        &[],
-        "The mean of each group, given to every row of it",
-    ),
-    StepKind::of::<Broadcast<over::Sum>>(
-        "sum",
-        &[],
-        "The sum of each group, given to every row of it",
-    ),
-    StepKind::of::<Broadcast<over::Min>>(
-        "min",
-        &[],
+    broadcast::<{ Function::Average as usize }>("The mean of each group, given to every row of it"),
+    broadcast::<{ Function::Sum as usize }>("The sum of each group, given to every row of it"),
+    broadcast::<{ Function::Min as usize }>(
         "The smallest value of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::Max>>(
-        "max",
-        &[],
+    broadcast::<{ Function::Max as usize }>(
         "The largest value of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::Median>>(
-        "median",
-        &[],
+    broadcast::<{ Function::Median as usize }>(
         "The median of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::Count>>(
-        "count",
-        &[],
+    broadcast::<{ Function::Count as usize }>(
         "The number of values of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::CountDistinct>>(
-        "count_distinct",
-        &[],
+    broadcast::<{ Function::CountDistinct as usize }>(
         "The number of different values of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::First>>(
-        "first",
-        &[],
+    broadcast::<{ Function::First as usize }>(
         "The first value of each group, given to every row of it",
     ),
-    StepKind::of::<Broadcast<over::Last>>(
-        "last",
-        &[],
+    broadcast::<{ Function::Last as usize }>(
         "The last value of each group, given to every row of it",
     ),
     StepKind::of::<over::Aggregate>("aggregate", &["group"], "Gives one row for each group"),

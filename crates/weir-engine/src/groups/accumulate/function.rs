@@ -54,9 +54,32 @@ pub enum Function {
     Var,
 }
 
+const _: () = {
+    let mut place = 0;
+    while place < Function::ALL.len() {
+        assert!(Function::ALL[place] as usize == place);
+        place += 1;
+    }
+};
+
 impl Function {
+    /// Every function, each at the place of its number.
+    pub(crate) const ALL: [Function; 11] = [
+        Function::Average,
+        Function::Sum,
+        Function::Min,
+        Function::Max,
+        Function::Median,
+        Function::Count,
+        Function::CountDistinct,
+        Function::First,
+        Function::Last,
+        Function::Std,
+        Function::Var,
+    ];
+
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Function::Average => "average",
             Function::Sum => "sum",
