@@ -9,8 +9,7 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use weir_core::{BatchStream, Result, config};
+use weir_core::{BatchStream, Result};
 
 use super::accumulate::{Function, Measure};
 use super::external::external;
@@ -18,7 +17,7 @@ use super::keys::NullKeys;
 use super::sequence::by;
 use super::table::{Narrow, Shape, Table};
 use super::{Room, side_by_side};
-use crate::steps::{Env, Operator, Spool, Tally};
+use crate::steps::{Env, Operator, Spool, Tally, later};
 
 /// Gives one row for each group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,10 +32,6 @@ pub(crate) struct AggregateRows {
 const BATCH_ROWS: usize = 8192;
 
 impl AggregateRows {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<AggregateRows>(args)?))
-    }
-
     /// The key's columns as results, before the results that are wanted.
     fn shape(&self, schema: &Schema) -> Shape {
         let key = |key: &usize| Measure {
@@ -88,10 +83,6 @@ impl Operator for AggregateRows {
         "weir_aggregate"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         let keys = self
             .keys
@@ -104,9 +95,7 @@ impl Operator for AggregateRows {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.work(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.work(input, schema, env))
     }
 }
 

@@ -9,9 +9,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type}
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use weir_core::evaluate::{Test, compile};
-use weir_core::{BatchStream, Error, Predicate, Result, config};
+use weir_core::{BatchStream, Error, Predicate, Result};
 
 use super::accumulate::Measure;
 use super::external::external;
@@ -23,7 +22,7 @@ use super::table::{Narrow, Shape, Table, taken};
 use super::{Room, side_by_side};
 use crate::condition::parse_condition;
 use crate::read::settled;
-use crate::steps::{Env, Operator, Spooled};
+use crate::steps::{Env, Operator, Spooled, later};
 
 /// Gives every row what its group amounts to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,10 +104,6 @@ pub(crate) fn condition(text: &str, schema: &Schema, pointer: &str) -> Result<Te
 }
 
 impl BroadcastRows {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<BroadcastRows>(args)?))
-    }
-
     fn only(&self, schema: &Schema) -> Result<Option<Only>> {
         if self.condition.is_none() && self.window.is_none() {
             return Ok(None);
@@ -191,10 +186,6 @@ impl Operator for BroadcastRows {
         "weir_broadcast"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         let mut fields: Vec<FieldRef> = input.fields().to_vec();
         for (measure, place) in self.measures.iter().zip(self.places(input)) {
@@ -209,9 +200,7 @@ impl Operator for BroadcastRows {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.work(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.work(input, schema, env))
     }
 }
 

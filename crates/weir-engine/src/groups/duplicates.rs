@@ -12,13 +12,12 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use weir_core::{BatchStream, Error, Result, config};
+use weir_core::{BatchStream, Error, Result};
 
 use super::keys::{GroupKeys, KeyRows, NullKeys, UNKNOWN};
 use super::sequence::in_groups;
 use super::{Room, side_by_side};
-use crate::steps::{Env, Operator, Spool, Spooled, Tally};
+use crate::steps::{Env, Operator, Spool, Spooled, Tally, later};
 
 /// Which of several equal rows stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,10 +42,6 @@ pub(crate) struct DropRows {
 }
 
 impl DropRows {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<DropRows>(args)?))
-    }
-
     /// The rows and, beside them, their keys.
     fn keyed(&self, env: &Env, input: BatchStream) -> BoxStream<'static, Result<Keyed>> {
         let keys = self.keys.clone();
@@ -239,21 +234,11 @@ impl Operator for DropRows {
         "weir_drop_duplicates"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
         if self.keep == KeepRow::First {
             return self.first(input, schema, env);
         }
-        futures::stream::once(self.later(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.later(input, schema, env))
     }
 }
 

@@ -12,8 +12,8 @@ use arrow::compute::{cast, filter_record_batch, interleave};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use weir_core::{BatchStream, Error, Result, config};
+use serde_json::Value;
+use weir_core::{BatchStream, Error, Result};
 
 use super::Room;
 use super::difference::{difference, input_type, result_type};
@@ -23,7 +23,7 @@ use super::merge::{Merge, numbers};
 use super::reading::{Reading, Told};
 use super::rings::{Ahead, Last};
 use super::sequence::{PLACE, by, in_groups};
-use crate::steps::{Env, Operator, Spooled};
+use crate::steps::{Env, Operator, Spooled, later};
 
 /// Moves a column, or takes its difference from where it moved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,10 +43,6 @@ pub(crate) struct ShiftRows {
 }
 
 impl ShiftRows {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<ShiftRows>(args)?))
-    }
-
     /// The column as it is read.
     fn stored(&self, schema: &Schema) -> Field {
         let stored = schema.field(self.column).clone().with_name(&self.of);
@@ -113,10 +109,6 @@ impl Operator for ShiftRows {
         "weir_shift"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         let (_, field) = self.types(input)?;
         let mut fields: Vec<FieldRef> = input.fields().to_vec();
@@ -129,9 +121,7 @@ impl Operator for ShiftRows {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.work(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.work(input, schema, env))
     }
 }
 

@@ -517,25 +517,22 @@ async fn what_cannot_be_is_told_before_rows_flow() {
 
 #[test]
 fn operators_are_made_again_from_their_arguments() {
-    use super::{AggregateRows, BroadcastRows, DropRows, ShiftRows};
+    use crate::steps::operators::operator;
     let measure = json!({"function": "count_distinct", "column": 1, "name": "a", "of": "b", "pointer": "/steps/0/columns/0", "read": "moments"});
     let moment =
         json!({"column": 2, "read": "stored", "of": "c", "pointer": "/steps/0/timestamp_a"});
-    for (made, args) in [
+    for (name, args) in [
         (
-            BroadcastRows::make as fn(Value) -> _,
+            "weir_broadcast",
             json!({"keys": [0], "measures": [measure], "condition": "a > 1", "window": {"micros": -5, "a": moment, "b": moment}}),
         ),
+        ("weir_aggregate", json!({"keys": [], "measures": [measure]})),
+        ("weir_drop_duplicates", json!({"keys": [1], "keep": "none"})),
         (
-            AggregateRows::make,
-            json!({"keys": [], "measures": [measure]}),
-        ),
-        (DropRows::make, json!({"keys": [1], "keep": "none"})),
-        (
-            ShiftRows::make,
+            "weir_shift",
             json!({"column": 1, "periods": -3, "keys": [0], "name": "x", "is_difference": false, "read": "numbers", "fill": 1.5, "of": "b", "pointer": "/steps/0/fill"}),
         ),
     ] {
-        assert_eq!(made(args.clone()).unwrap().args(), args);
+        assert_eq!(operator(name, args.clone()).unwrap().args(), args);
     }
 }

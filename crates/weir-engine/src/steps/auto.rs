@@ -10,10 +10,10 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use weir_core::{BatchStream, Result, config};
+use weir_core::{BatchStream, Result};
 use weir_values::ColumnKind;
 use weir_values::dice::Dice;
 use weir_values::fill::Forward;
@@ -28,7 +28,7 @@ use super::facts::{Column, Facts, Gather, Reads, Wanted, shown};
 use super::fill::{Gap, retyped};
 use super::filling::{Filling, With, averaged, filled, settled};
 use super::frame::Frame;
-use super::operator::Operator;
+use super::operator::{Operator, later};
 use super::report::Tally;
 use super::spool::Spooled;
 
@@ -63,10 +63,6 @@ struct First {
 }
 
 impl Auto {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Auto>(args)?))
-    }
-
     /// The columns beside `columns` by which a table may be a time series.
     pub(super) fn others(frame: &Frame, columns: &[String]) -> Vec<Gap> {
         let fields = frame.schema().fields().iter().enumerate();
@@ -433,19 +429,15 @@ impl Operator for Auto {
         "weir_auto"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         Ok(retyped(input, &self.types(input)?))
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env, false))
-            .map_ok(|(_, rows)| rows)
-            .try_flatten()
-            .boxed()
+        later(
+            self.rows(input, schema, env, false)
+                .map_ok(|(_, rows)| rows),
+        )
     }
 
     fn settles(&self, input: &SchemaRef) -> bool {

@@ -9,9 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use weir_core::evaluate::index_of;
-use weir_core::{BatchStream, Nulls, Order, Result, config};
+use weir_core::{BatchStream, Nulls, Order, Result};
 use weir_values::ColumnKind;
 use weir_values::fill::{Forward, backward, first};
 use weir_values::imputation::Strategy;
@@ -21,9 +20,9 @@ use weir_values::{moment, number};
 
 use super::env::Env;
 use super::facts::Column;
-use super::fill::{Gap, failed};
+use super::fill::Gap;
 use super::filling::{Filling, With, filled};
-use super::operator::Operator;
+use super::operator::{Operator, failed, later};
 use super::report::Tally;
 
 /// A column that rows are ordered by.
@@ -118,10 +117,6 @@ pub(crate) struct Carry {
 }
 
 impl Carry {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Carry>(args)?))
-    }
-
     fn rows(&self, input: BatchStream, schema: SchemaRef, env: &Env) -> Result<BatchStream> {
         let sorted = ordered(input, &schema, &self.order, env)?;
         let missing = missing_of(self.blanks);
@@ -188,14 +183,6 @@ impl Operator for Carry {
         "weir_carry"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
         self.rows(input, schema, &env).unwrap_or_else(failed)
     }
@@ -215,10 +202,6 @@ pub(crate) struct Back {
 type Firsts = VecDeque<(u64, ArrayRef)>;
 
 impl Back {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Back>(args)?))
-    }
-
     async fn rows(
         self: Arc<Self>,
         mut input: BatchStream,
@@ -293,17 +276,7 @@ impl Operator for Back {
         "weir_back"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.rows(input, schema, env))
     }
 }

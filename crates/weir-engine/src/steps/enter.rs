@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::StreamExt;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use weir_core::types::unique_names;
 use weir_core::{BatchStream, Result};
 
@@ -21,16 +21,12 @@ use super::env::Env;
 use super::operator::Operator;
 
 /// Makes rows fit for steps.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Enter;
 
 impl Operator for Enter {
     fn name(&self) -> &'static str {
         "weir_enter"
-    }
-
-    fn args(&self) -> Value {
-        Value::Null
     }
 
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use weir_core::{BatchStream, Error, Result, config};
+use weir_core::{BatchStream, Result};
 use weir_values::ColumnKind;
 use weir_values::dice::Dice;
 use weir_values::imputation::Strategy;
@@ -21,7 +21,7 @@ use super::facts::{Column, Facts, Gather, Wanted, shown, spooled};
 use super::filling::{
     Filling, With, averaged, averaged_type, filled, nothing_there, reads, settled,
 };
-use super::operator::Operator;
+use super::operator::{Operator, later};
 use super::report::Tally;
 
 /// A column with gaps, as a plan writes it down.
@@ -81,10 +81,6 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Fill>(args)?))
-    }
-
     fn columns(&self, schema: &Schema) -> Result<Vec<Column>> {
         let missing = if self.blanks {
             Missing::Blanks
@@ -235,19 +231,15 @@ impl Operator for Fill {
         "weir_fill"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         Ok(retyped(input, &self.types(input)?))
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env, false))
-            .map_ok(|(_, rows)| rows)
-            .try_flatten()
-            .boxed()
+        later(
+            self.rows(input, schema, env, false)
+                .map_ok(|(_, rows)| rows),
+        )
     }
 
     fn settles(&self, input: &SchemaRef) -> bool {
@@ -267,9 +259,4 @@ impl Operator for Fill {
     ) -> BoxFuture<'static, Result<(SchemaRef, BatchStream)>> {
         self.rows(input, schema, env, true).boxed()
     }
-}
-
-/// A stream that fails at once.
-pub(super) fn failed(error: Error) -> BatchStream {
-    futures::stream::iter([Err(error)]).boxed()
 }

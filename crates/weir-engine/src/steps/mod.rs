@@ -24,7 +24,7 @@ mod list;
 mod lower;
 mod mage;
 mod operator;
-mod operators;
+pub(crate) mod operators;
 mod outliers;
 mod pipeline;
 mod push;
@@ -42,7 +42,7 @@ pub use codec::{plan_from_bytes, plan_to_bytes};
 pub use env::{Env, Side};
 pub use frame::{Frame, Out};
 pub use function::RowFunction;
-pub use operator::Operator;
+pub use operator::{Arguments, Operator};
 pub use pipeline::{Ask, Others, Pipeline, Step, StepInfo, StepKind, catalogue};
 pub use report::{Report, Tally};
 pub use run::{TransformOptions, Transformed};
@@ -51,6 +51,7 @@ pub use spool::{Spool, Spooled};
 pub(crate) use cells::is_plain_text;
 pub(crate) use constant::default_value;
 pub(crate) use lower::session;
+pub(crate) use operator::later;
 
 #[cfg(test)]
 mod cells_tests;

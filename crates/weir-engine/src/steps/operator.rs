@@ -25,23 +25,36 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use serde_json::Value;
-use weir_core::{BatchStream, Result};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+use weir_core::{BatchStream, Error, Result};
 
 use super::env::{Env, Side};
 use crate::plan::{external, ours};
 
+/// What an operator is made again from; see [`super::operators`].
+pub trait Arguments {
+    /// The arguments, as JSON.
+    fn args(&self) -> Value;
+}
+
+impl<T: Serialize> Arguments for T {
+    fn args(&self) -> Value {
+        json!(self)
+    }
+}
+
 /// Makes a stream of another, in whatever way: two passes, groups, order.
-pub trait Operator: fmt::Debug + Send + Sync + 'static {
+pub trait Operator: Arguments + fmt::Debug + Send + Sync + 'static {
     /// The name it is registered by.
     fn name(&self) -> &'static str;
 
-    /// What makes it again; see [`super::operators`].
-    fn args(&self) -> Value;
-
-    /// The schema of what it gives, whose names are unique.
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef>;
+    /// The schema of what it gives, whose names are unique: that of its input
+    /// unless it says otherwise.
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(Arc::clone(input))
+    }
 
     /// The rows. `schema` is that of `input`.
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream;
@@ -66,6 +79,18 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
         }
         .boxed()
     }
+}
+
+/// The rows of an operator that has to read before it can give any.
+pub(crate) fn later(
+    rows: impl Future<Output = Result<BatchStream>> + Send + 'static,
+) -> BatchStream {
+    futures::stream::once(rows).try_flatten().boxed()
+}
+
+/// The rows of an operator that fails before it gives any.
+pub(crate) fn failed(error: Error) -> BatchStream {
+    later(std::future::ready(Err(error)))
 }
 
 /// An operator in a logical plan. A second input is its side.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use weir_core::{Error, Result};
+use weir_core::{Error, Result, config};
 
 use super::auto::Auto;
 use super::carry::{Back, Carry};
@@ -22,26 +23,30 @@ type Make = fn(Value) -> Result<Arc<dyn Operator>>;
 
 /// Every operator.
 const OPERATORS: &[(&str, Make)] = &[
-    ("weir_enter", |_| Ok(Arc::new(Enter))),
-    ("weir_sort", SortRows::make),
+    ("weir_enter", made::<Enter>),
+    ("weir_sort", made::<SortRows>),
     ("weir_numbered", Numbered::make),
-    ("weir_fix", FixDetected::make),
-    ("weir_limit", Limit::make),
-    ("weir_sample", Sample::make),
-    ("weir_remove_row", RemoveRow::make),
-    ("weir_sql", Query::make),
-    ("weir_fill", Fill::make),
-    ("weir_carry", Carry::make),
-    ("weir_back", Back::make),
-    ("weir_auto", Auto::make),
-    ("weir_rescale", Rescale::make),
-    ("weir_outliers", Outliers::make),
+    ("weir_fix", made::<FixDetected>),
+    ("weir_limit", made::<Limit>),
+    ("weir_sample", made::<Sample>),
+    ("weir_remove_row", made::<RemoveRow>),
+    ("weir_sql", made::<Query>),
+    ("weir_fill", made::<Fill>),
+    ("weir_carry", made::<Carry>),
+    ("weir_back", made::<Back>),
+    ("weir_auto", made::<Auto>),
+    ("weir_rescale", made::<Rescale>),
+    ("weir_outliers", made::<Outliers>),
     ("weir_join", Join::make),
-    ("weir_broadcast", BroadcastRows::make),
-    ("weir_aggregate", AggregateRows::make),
-    ("weir_drop_duplicates", DropRows::make),
-    ("weir_shift", ShiftRows::make),
+    ("weir_broadcast", made::<BroadcastRows>),
+    ("weir_aggregate", made::<AggregateRows>),
+    ("weir_drop_duplicates", made::<DropRows>),
+    ("weir_shift", made::<ShiftRows>),
 ];
+
+fn made<T: Operator + DeserializeOwned>(args: Value) -> Result<Arc<dyn Operator>> {
+    Ok(Arc::new(config::decode::<T>(args)?))
+}
 
 /// The operator `name` with `args`.
 pub(crate) fn operator(name: &str, args: Value) -> Result<Arc<dyn Operator>> {

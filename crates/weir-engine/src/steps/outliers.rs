@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_core::evaluate::index_of;
 use weir_core::types::field_type_name;
 use weir_core::{BatchStream, Error, Result, config};
@@ -22,7 +22,7 @@ use super::fences::{Fence, inside, kept};
 use super::fill::Gap;
 use super::frame::Frame;
 use super::impute::gaps;
-use super::operator::Operator;
+use super::operator::{Operator, later};
 use super::pipeline::Step;
 use super::report::Tally;
 use super::shape::no_repeats;
@@ -155,10 +155,6 @@ pub(crate) struct Outliers {
 }
 
 impl Outliers {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Outliers>(args)?))
-    }
-
     fn columns(&self, schema: &SchemaRef) -> Result<Vec<Column>> {
         let column = |gap: &Gap| {
             index_of(schema, &gap.name)?;
@@ -235,17 +231,7 @@ impl Operator for Outliers {
         "weir_outliers"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.rows(input, schema, env))
     }
 }

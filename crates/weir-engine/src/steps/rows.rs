@@ -1,6 +1,6 @@
 //! Steps over whole rows: which ones stay, in which order.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
@@ -24,7 +24,7 @@ use super::at::At;
 use super::env::Env;
 use super::frame::Frame;
 use super::function::RowFunction;
-use super::operator::Operator;
+use super::operator::{Operator, failed, later};
 use super::pipeline::Step;
 use super::report::Tally;
 use crate::read::{limited, settled};
@@ -267,10 +267,6 @@ fn meaning_of(n: usize) -> String {
 }
 
 impl SortRows {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<SortRows>(args)?))
-    }
-
     /// The places of keys that are read, and the columns that they are read into.
     fn read(&self, schema: &Schema) -> Vec<(usize, Field, bool)> {
         let keys = self.by.iter().zip(&self.meant).enumerate();
@@ -303,18 +299,9 @@ impl Operator for SortRows {
         "weir_sort"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
         let mut keys: Vec<Order> = self.by.iter().map(SortKey::order).collect();
         let read = self.read(&schema);
-        let failed = |error| futures::stream::iter([Err(error)]).boxed();
         if read.is_empty() {
             return env.sort(input, &schema, &keys).unwrap_or_else(failed);
         }
@@ -369,23 +356,9 @@ pub(crate) struct Limit {
     rows: u64,
 }
 
-impl Limit {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Limit>(args)?))
-    }
-}
-
 impl Operator for Limit {
     fn name(&self) -> &'static str {
         "weir_limit"
-    }
-
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
     }
 
     fn run(self: Arc<Self>, input: BatchStream, _: SchemaRef, _: Env) -> BatchStream {
@@ -448,10 +421,6 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Sample>(args)?))
-    }
-
     fn wanted(&self, all: u64) -> u64 {
         match (self.fraction, self.rows) {
             (Some(share), _) => ((all as f64 * share).round() as u64).min(all),
@@ -493,18 +462,8 @@ impl Operator for Sample {
         "weir_sample"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.picked(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.picked(input, schema, env))
     }
 }
 
@@ -526,34 +485,17 @@ impl Step for RemoveRows {
 }
 
 /// Leaves rows out by their number.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct RemoveRow {
-    rows: HashSet<u64>,
+    rows: BTreeSet<u64>,
+    #[serde(skip)]
     tally: Arc<Tally>,
-}
-
-impl RemoveRow {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(RemoveRow {
-            rows: config::decode(args)?,
-            tally: Arc::default(),
-        }))
-    }
 }
 
 impl Operator for RemoveRow {
     fn name(&self) -> &'static str {
         "weir_remove_row"
-    }
-
-    fn args(&self) -> Value {
-        let mut rows: Vec<u64> = self.rows.iter().copied().collect();
-        rows.sort_unstable();
-        json!(rows)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
     }
 
     fn run(self: Arc<Self>, input: BatchStream, _: SchemaRef, _: Env) -> BatchStream {

@@ -8,7 +8,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_core::types::field_type_name;
 use weir_core::{BatchStream, Error, Result, config};
 use weir_values::imputation::Strategy;
@@ -23,7 +23,7 @@ use super::facts::{Column, Gather, Reads, Wanted, spooled};
 use super::fill::{Gap, retyped};
 use super::frame::Frame;
 use super::impute::gaps;
-use super::operator::Operator;
+use super::operator::{Operator, later};
 use super::pipeline::Step;
 use super::report::Tally;
 use super::shape::no_repeats;
@@ -108,10 +108,6 @@ pub(crate) struct Rescale {
 }
 
 impl Rescale {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Rescale>(args)?))
-    }
-
     /// The scale of a column, which is reported.
     fn scale(&self, name: &str, moments: &Moments) -> Option<Scale> {
         let extreme = |whole: Option<i128>, float: Option<f64>| {
@@ -201,10 +197,6 @@ impl Operator for Rescale {
         "weir_rescale"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         let place = |gap: &Gap| weir_core::evaluate::index_of(input, &gap.name);
         let places = self.gaps.iter().map(place).collect::<Result<Vec<_>>>()?;
@@ -216,8 +208,6 @@ impl Operator for Rescale {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.rows(input, schema, env))
     }
 }

@@ -9,9 +9,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::{StreamExt, TryStreamExt};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use weir_core::{BatchStream, Result, config};
+use serde::{Deserialize, Serialize};
+use weir_core::{BatchStream, Result};
 use weir_values::ColumnKind;
 use weir_values::detect::Detector;
 use weir_values::trim::fix;
@@ -21,7 +20,7 @@ use crate::steps::at::At;
 use crate::steps::env::Env;
 use crate::steps::frame::Frame;
 use crate::steps::function::RowFunction;
-use crate::steps::operator::Operator;
+use crate::steps::operator::{Operator, later};
 use crate::steps::pipeline::Step;
 use crate::steps::report::Tally;
 
@@ -67,20 +66,15 @@ impl Step for FixSyntaxErrors {
 }
 
 /// Finds out what columns mean and marks what is not valid.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct FixDetected {
     columns: Vec<usize>,
+    #[serde(skip)]
     tally: Arc<Tally>,
 }
 
 impl FixDetected {
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(FixDetected {
-            columns: config::decode(args)?,
-            tally: Arc::default(),
-        }))
-    }
-
     /// Reads until every column is known, then gives all rows.
     async fn known(
         self: Arc<Self>,
@@ -139,16 +133,7 @@ impl Operator for FixDetected {
         "weir_fix"
     }
 
-    fn args(&self) -> Value {
-        json!(self.columns)
-    }
-
-    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
-        Ok(Arc::clone(input))
-    }
-
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        let known = self.known(input, schema, env);
-        futures::stream::once(known).try_flatten().boxed()
+        later(self.known(input, schema, env))
     }
 }

@@ -16,7 +16,7 @@ use super::change::Cells;
 use crate::steps::add_column::Calculation;
 use crate::steps::env::Env;
 use crate::steps::function::RowFunction;
-use crate::steps::operator::Operator;
+use crate::steps::operator::{Arguments, Operator, failed};
 
 /// A row function that can be told how many rows came before.
 pub(crate) trait Placed: RowFunction {
@@ -125,17 +125,19 @@ impl Numbered {
     }
 }
 
-impl Operator for Numbered {
-    fn name(&self) -> &'static str {
-        "weir_numbered"
-    }
-
+impl Arguments for Numbered {
     fn args(&self) -> Value {
         let written = self.changes.iter().map(|change| {
             let function = &change.function;
             json!({"slot": change.slot, "function": function.name(), "args": function.args(), "inputs": change.inputs})
         });
         json!({"changes": written.collect::<Vec<_>>(), "pointer": self.pointer})
+    }
+}
+
+impl Operator for Numbered {
+    fn name(&self) -> &'static str {
+        "weir_numbered"
     }
 
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
@@ -162,7 +164,7 @@ impl Operator for Numbered {
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, _: Env) -> BatchStream {
         let schema = match self.schema(&schema) {
             Ok(schema) => schema,
-            Err(error) => return futures::stream::iter([Err(error)]).boxed(),
+            Err(error) => return failed(error),
         };
         let mut before = 0_u64;
         let rows = input.map(move |batch| {

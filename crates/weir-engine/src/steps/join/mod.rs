@@ -18,7 +18,7 @@ use weir_core::{BatchStream, Error, Result, config};
 use super::at::At;
 use super::env::Env;
 use super::frame::Frame;
-use super::operator::Operator;
+use super::operator::{Arguments, Operator};
 use super::pipeline::{Ask, Step};
 
 /// Joins with a stream of a source, or with rows in the step itself.
@@ -260,15 +260,17 @@ fn taken(answer: &[(FieldRef, From)], name: &str) -> bool {
     answer.iter().any(|(field, _)| field.name() == name)
 }
 
-impl Operator for Join {
-    fn name(&self) -> &'static str {
-        "weir_join"
-    }
-
+impl Arguments for Join {
     fn args(&self) -> Value {
         let shown = |field: &FieldRef| (field.name().clone(), field_type_name(field));
         let right: Vec<(String, String)> = self.right.fields().iter().map(shown).collect();
         json!({"right": right, "left_on": self.left_on, "right_on": self.right_on, "how": self.how, "suffix": self.suffix})
+    }
+}
+
+impl Operator for Join {
+    fn name(&self) -> &'static str {
+        "weir_join"
     }
 
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {

@@ -13,13 +13,14 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use weir_core::evaluate::comparable;
 use weir_core::{BatchStream, Error, Nulls, Order, Result};
 
 use super::{From, How, Join};
 use crate::plan::{Once, ours, scan_in, scan_of};
 use crate::steps::env::{Env, Side};
+use crate::steps::operator::{Operator, later};
 
 /// The share of a request's memory up to which the other table is hashed: the
 /// rows are there twice for a while, and the table of hashes beside them.
@@ -39,7 +40,7 @@ pub(super) fn joined(
             .ok_or_else(|| Error::internal("a join without its other table"))?;
         join.rows(input, schema, side, env).await
     };
-    futures::stream::once(rows).try_flatten().boxed()
+    later(rows)
 }
 
 /// One side: its columns, then its keys, then its row numbers.
@@ -153,7 +154,7 @@ impl Join {
         };
         drop(others);
         let answer = self.answer(&schema);
-        let wanted = crate::steps::operator::Operator::schema(&*self, &schema)?;
+        let wanted = self.schema(&schema)?;
         // Semi and anti give the columns of one side only.
         let (left_at, right_at) = match self.how {
             How::Semi | How::Anti => (0, 0),

@@ -20,18 +20,17 @@ use datafusion::physical_plan::{
     PlanProperties,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use weir_core::types::unique_names;
-use weir_core::{BatchStream, Result, config, memory_of};
+use weir_core::{BatchStream, Result, memory_of};
 
 use super::looking::Looking;
 use super::sandbox::{Sandbox, deep, refused, session, statement};
 use crate::plan::{Once, StreamTable, external};
 use crate::steps::enter::finite;
 use crate::steps::env::Env;
-use crate::steps::operator::Operator;
+use crate::steps::operator::{Operator, later};
 use crate::steps::spool::Spooled;
 
 /// A SELECT.
@@ -44,10 +43,6 @@ pub(crate) struct Query {
 impl Query {
     pub(super) fn new(query: String, pointer: String) -> Self {
         Query { query, pointer }
-    }
-
-    pub(crate) fn make(args: Value) -> Result<Arc<dyn Operator>> {
-        Ok(Arc::new(config::decode::<Query>(args)?))
     }
 
     fn logical(&self, table: Arc<StreamTable>) -> Result<LogicalPlan> {
@@ -106,10 +101,6 @@ impl Operator for Query {
         "weir_sql"
     }
 
-    fn args(&self) -> Value {
-        json!(self)
-    }
-
     fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
         let plan = self.logical(StreamTable::once(Arc::clone(input), None))?;
         let fields = plan.schema().fields();
@@ -125,9 +116,7 @@ impl Operator for Query {
     }
 
     fn run(self: Arc<Self>, input: BatchStream, schema: SchemaRef, env: Env) -> BatchStream {
-        futures::stream::once(self.rows(input, schema, env))
-            .try_flatten()
-            .boxed()
+        later(self.rows(input, schema, env))
     }
 }
 
