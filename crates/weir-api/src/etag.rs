@@ -31,10 +31,17 @@ pub fn created(mut response: Response, path: &str) -> Response {
     response
 }
 
-/// The answer to a caller who already has this version.
-pub fn unchanged(headers: &HeaderMap, id: Uuid, version: i64) -> Option<Response> {
-    let answer = || (StatusCode::NOT_MODIFIED, [(ETAG, of(id, version))]).into_response();
-    not_modified(headers, id, version).then(answer)
+/// The resource, or 304 to a caller who already has this version.
+pub fn read<T: Serialize>(
+    headers: &HeaderMap,
+    id: Uuid,
+    version: i64,
+    body: impl FnOnce() -> T,
+) -> Response {
+    if not_modified(headers, id, version) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, of(id, version))]).into_response();
+    }
+    answer(StatusCode::OK, id, version, body())
 }
 
 /// The tag of a text that is made, not stored.

@@ -298,10 +298,9 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &key).await?;
-    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.version) {
-        return Ok(unchanged);
-    }
-    Ok(answer(StatusCode::OK, row)?)
+    let (id, version) = (row.id, row.version);
+    let view = ApiKeyView::of(row)?;
+    Ok(etag::read(&headers, id, version, || view))
 }
 
 /// Change an api key

@@ -17,6 +17,7 @@ mod extract;
 mod idempotency;
 mod keys;
 mod limits;
+mod lookup;
 pub mod metrics;
 pub mod openapi;
 mod openapi30;

@@ -14,6 +14,7 @@ use crate::connection::{Store, bounded};
 use crate::failure::failed;
 use crate::messages::{Message, tell};
 use crate::migrate::lock;
+use crate::named::{check_revision, gone, name_taken, one_more, page};
 
 /// A key to keep.
 #[derive(Debug, Clone)]
@@ -174,16 +175,9 @@ impl Store {
              order by name collate \"C\" limit $2",
         ))
         .bind(after)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
-        let mut items: Vec<ApiKeyRow> =
-            bounded(async { listed.fetch_all(&self.pool).await.map_err(failed) }).await?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = more.then(|| items.last().map(|row| row.name.clone()));
-        Ok(Page {
-            items,
-            next: next.flatten(),
-        })
+        .bind(one_more(limit));
+        let items = bounded(async { listed.fetch_all(&self.pool).await.map_err(failed) }).await?;
+        Ok(page(items, limit, |row: &ApiKeyRow| row.name.clone()))
     }
 
     /// Changes a key, if it still has the `expected` version, and tells all instances.
@@ -290,15 +284,8 @@ async fn held(connection: &mut PgConnection, id: Uuid, expected: Option<i64>) ->
     .await
     .map_err(failed)?;
     let found = rows.into_iter().find(|(known, _, _)| *known == id);
-    let (_, version, lasting) =
-        found.ok_or_else(|| Error::new(Kind::NotFound, "the api key is gone"))?;
-    if expected.is_some_and(|expected| expected != version) {
-        return Err(Error::new(
-            Kind::PreconditionFailed,
-            "the api key changed in the meantime",
-        )
-        .hint("GET it again and repeat the change with its new ETag"));
-    }
+    let (_, version, lasting) = found.ok_or_else(|| gone("api key"))?;
+    check_revision("api key", version, expected)?;
     Ok(lasting)
 }
 
@@ -396,11 +383,7 @@ fn taken(error: sqlx::Error, name: &str) -> Error {
                 return Error::new(Kind::Conflict, "this api key is already kept")
                     .code("already_created");
             }
-            let message = format!("there is already an api key `{name}`");
-            Error::new(Kind::Conflict, message.clone())
-                .code("name_taken")
-                .hint("choose another name, or change the existing key")
-                .at("/name", message)
+            name_taken("an api key", name)
         }
         _ => failed(error),
     }

@@ -14,6 +14,7 @@ mod instances;
 mod managed;
 mod messages;
 mod migrate;
+mod named;
 pub mod partitions;
 mod recipes;
 mod rewrap;
@@ -31,15 +32,15 @@ pub use audit::{Act, Actor};
 pub use audit_list::{AuditFilter, AuditPage, AuditPlace, AuditRow};
 pub use connection::{Store, StoreOptions};
 pub use credentials::{
-    CredentialChange, CredentialFilter, CredentialRow, CredentialUse, Fields, NewCredential,
-    VersionRow,
+    CredentialChange, CredentialRow, CredentialUse, Fields, NewCredential, VersionRow,
 };
 pub use idempotency::{Claimed, IdempotencyClaim, KeptAnswer};
 pub use instances::{Instance, InstanceRow};
 pub use managed::Turn;
 pub use messages::{Message, Messages};
-pub use recipes::{NewRecipe, RecipeChange, RecipeFilter, RecipeRow, RecipeVersionRow, Steps};
+pub use named::{ListFilter, ObjectRef};
+pub use recipes::{NewRecipe, RecipeChange, RecipeRow, RecipeVersionRow, Steps};
 pub use runs::{NewRun, RunEnd, RunFilter, RunRow, RunSight, RunStatus, run_id_taken};
 pub use scopes::Scopes;
 pub use seal::Seal;
-pub use sources::{LastTest, NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};
+pub use sources::{LastTest, NewSource, SourceChange, SourceRow};

@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
-use weir_core::{Error, Kind, Page, Result};
+use weir_core::{Error, Page, Result};
 
 use crate::audit::{Act, Actor, record};
 use crate::connection::{Store, bounded};
 use crate::failure::failed;
+use crate::named::{
+    ListFilter, Named, ObjectRef, check_revision, gone, is_taken, name_taken, select,
+};
 use crate::scopes::Scopes;
-use crate::sources::SourceRef;
 
 /// Names that are looked through for the nearest one.
 const NAMES: i64 = 1_000;
@@ -119,27 +121,19 @@ pub struct RecipeVersionRow {
     pub column_types: Option<Map<String, Value>>,
 }
 
-/// Which recipes to list.
-#[derive(Debug, Clone, Default)]
-pub struct RecipeFilter {
-    /// Only what is inside of these.
-    pub scopes: Scopes,
-    /// All of these labels.
-    pub label: Vec<(String, String)>,
-    /// Part of the name, without case.
-    pub search: Option<String>,
-    /// After this name.
-    pub after: Option<String>,
-    /// Items at most.
-    pub limit: usize,
-}
-
 const SELECT: &str = "select r.id, r.name, r.labels, r.description, v.version, r.revision, v.steps, v.column_types, \
-    r.created_at, r.updated_at from recipes r join recipe_versions v on v.recipe_id = r.id";
+    r.created_at, r.updated_at from recipes r join recipe_versions v on v.recipe_id = r.id and v.version = r.version";
 
-/// The one place where a statement is put together: `SELECT` and a constant ending.
-fn select(ending: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("{SELECT} {ending}"))
+impl Named for RecipeRow {
+    const TABLE: &'static str = "r";
+
+    fn select() -> String {
+        SELECT.to_owned()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Store {
@@ -156,51 +150,15 @@ impl Store {
     /// steps it has now.
     pub async fn find_recipe(
         &self,
-        reference: &SourceRef,
+        reference: &ObjectRef,
         scopes: &Scopes,
     ) -> Result<Option<RecipeRow>> {
-        let query = match reference {
-            SourceRef::Id(id) => sqlx::query_as(select(
-                "and v.version = r.version where r.id = $1 and ($2::jsonb[] is null or r.labels @> any ($2))",
-            ))
-            .bind(*id),
-            SourceRef::Name(name) => sqlx::query_as(select(
-                "and v.version = r.version where r.name = $1 and ($2::jsonb[] is null or r.labels @> any ($2))",
-            ))
-            .bind(name),
-        };
-        let query = query.bind(scopes.documents());
-        bounded(async { query.fetch_optional(&self.pool).await.map_err(failed) }).await
+        self.find_named(reference, scopes).await
     }
 
     /// A page of recipes, by name.
-    pub async fn list_recipes(&self, filter: &RecipeFilter) -> Result<Page<RecipeRow>> {
-        let labels: Vec<Json<BTreeMap<&str, &str>>> = filter
-            .label
-            .iter()
-            .map(|(key, value)| Json([(key.as_str(), value.as_str())].into()))
-            .collect();
-        let most = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let query = sqlx::query_as(select(
-            "and v.version = r.version where r.labels @> all ($1) \
-             and ($2::text is null or strpos(lower(r.name), lower($2)) > 0) \
-             and ($3::text is null or r.name > $3) \
-             and ($5::jsonb[] is null or r.labels @> any ($5)) \
-             order by r.name limit $4",
-        ))
-        .bind(labels)
-        .bind(&filter.search)
-        .bind(&filter.after)
-        .bind(most.saturating_add(1))
-        .bind(filter.scopes.documents());
-        let mut items: Vec<RecipeRow> =
-            bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
-        let more = items.len() > filter.limit;
-        items.truncate(filter.limit);
-        let next = more
-            .then(|| items.last().map(|row| row.name.clone()))
-            .flatten();
-        Ok(Page { items, next })
+    pub async fn list_recipes(&self, filter: &ListFilter) -> Result<Page<RecipeRow>> {
+        self.list_named(filter).await
     }
 
     /// Names inside of `scopes`, to find the nearest of them.
@@ -306,7 +264,7 @@ async fn insert(connection: &mut PgConnection, new: NewRecipe, actor: &Actor) ->
         .bind(&new.description)
         .execute(&mut *connection)
         .await
-        .map_err(|error| name_taken(error, &new.name))?;
+        .map_err(|error| refused(error, &new.name))?;
     add_version(connection, new.id, 1, &new.steps, actor).await?;
     let row = read(connection, new.id).await?;
     record(connection, actor, act("recipe.create", &row, Value::Null)).await?;
@@ -334,7 +292,7 @@ async fn update(
     .bind(change.steps.is_some())
     .fetch_one(&mut *connection)
     .await
-    .map_err(|error| name_taken(error, &name))?;
+    .map_err(|error| refused(error, &name))?;
     if let Some(steps) = &change.steps {
         add_version(connection, id, version, steps, actor).await?;
     }
@@ -375,34 +333,21 @@ async fn held(connection: &mut PgConnection, id: Uuid, expected: Option<i64>) ->
             .fetch_optional(connection)
             .await
             .map_err(failed)?;
-    let revision = revision.ok_or_else(|| Error::new(Kind::NotFound, "the recipe is gone"))?;
-    if expected.is_some_and(|expected| expected != revision) {
-        return Err(Error::new(
-            Kind::PreconditionFailed,
-            "the recipe changed in the meantime",
-        )
-        .hint("GET it again and repeat the change with its new ETag"));
-    }
-    Ok(())
+    let revision = revision.ok_or_else(|| gone("recipe"))?;
+    check_revision("recipe", revision, expected)
 }
 
 async fn read(connection: &mut PgConnection, id: Uuid) -> Result<RecipeRow> {
-    sqlx::query_as(select("and v.version = r.version where r.id = $1"))
+    sqlx::query_as(select::<RecipeRow>("r.id = $1"))
         .bind(id)
         .fetch_one(connection)
         .await
         .map_err(failed)
 }
 
-fn name_taken(error: sqlx::Error, name: &str) -> Error {
+fn refused(error: sqlx::Error, name: &str) -> Error {
     match &error {
-        sqlx::Error::Database(said) if said.is_unique_violation() => {
-            let message = format!("there is already a recipe `{name}`");
-            Error::new(Kind::Conflict, message.clone())
-                .code("name_taken")
-                .hint("choose another name, or change the existing recipe")
-                .at("/name", message)
-        }
+        error if is_taken(error) => name_taken("a recipe", name),
         _ => failed(error),
     }
 }

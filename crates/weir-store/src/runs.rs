@@ -12,6 +12,7 @@ use weir_core::{Error, Kind, Page, Result};
 use crate::connection::{Store, bounded};
 use crate::failure::failed;
 use crate::messages::{Message, tell};
+use crate::named::{one_more, page};
 use crate::scopes::Scopes;
 
 /// A run that starts.
@@ -263,15 +264,9 @@ impl Store {
         .bind(filter.since)
         .bind(before)
         .bind(before_id)
-        .bind(i64::try_from(filter.limit).unwrap_or(i64::MAX).saturating_add(1));
-        let mut items: Vec<RunRow> =
-            bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
-        let more = items.len() > filter.limit;
-        items.truncate(filter.limit);
-        let next = more
-            .then(|| items.last().map(|run| run.id.to_string()))
-            .flatten();
-        Ok(Page { items, next })
+        .bind(one_more(filter.limit));
+        let items = bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
+        Ok(page(items, filter.limit, |run: &RunRow| run.id.to_string()))
     }
 
     /// Asks whoever runs it to stop a run: the wish is kept and told together.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use weir_core::{Error, Kind, Page, Result, Secret};
 use weir_vault::KeyRing;
@@ -17,6 +17,9 @@ use crate::connection::{Store, bounded};
 use crate::credentials::{self, CredentialRow};
 use crate::failure::failed;
 use crate::messages::{Message, tell};
+use crate::named::{
+    ListFilter, Named, ObjectRef, check_revision, gone, is_taken, name_taken, select,
+};
 use crate::scopes::Scopes;
 
 /// A source to register.
@@ -85,15 +88,6 @@ impl SourceChange {
     }
 }
 
-/// How a source is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceRef {
-    /// By id.
-    Id(Uuid),
-    /// By name.
-    Name(String),
-}
-
 /// The last test of a source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastTest {
@@ -146,23 +140,6 @@ pub struct SourceRow {
     credential_id: Option<Uuid>,
 }
 
-/// Which sources to list.
-#[derive(Debug, Clone, Default)]
-pub struct SourceFilter {
-    /// Only this kind.
-    pub connector: Option<String>,
-    /// Only what is inside of these.
-    pub scopes: Scopes,
-    /// All of these labels.
-    pub label: Vec<(String, String)>,
-    /// Part of the name, without case.
-    pub search: Option<String>,
-    /// After this name.
-    pub after: Option<String>,
-    /// Items at most.
-    pub limit: usize,
-}
-
 const SELECT: &str = "select s.id, s.name, s.connector, s.config, s.config_version, s.labels, s.metadata, \
     s.description, s.version, s.created_at, s.updated_at, s.last_test, s.credential_id, \
     s.managed_by, \
@@ -171,13 +148,21 @@ const SELECT: &str = "select s.id, s.name, s.connector, s.config, s.config_versi
           order by f.field) as secret_fields";
 const FROM: &str = "from sources s left join credentials c on c.id = s.credential_id";
 
-/// The one place where a statement is put together, of constants.
-fn select(ending: &'static str) -> AssertSqlSafe<String> {
-    let attached = credentials::SELECT;
-    AssertSqlSafe(format!(
-        "{SELECT}, (select to_jsonb(a) from ({attached} where c.id = s.attached_credential_id) a) as attached \
-         {FROM} {ending}"
-    ))
+impl Named for SourceRow {
+    const TABLE: &'static str = "s";
+    const ONLY: &'static str = "$6::text is null and ($7::text is null or s.connector = $7)";
+
+    fn select() -> String {
+        let attached = credentials::SELECT;
+        format!(
+            "{SELECT}, (select to_jsonb(a) from ({attached} where c.id = s.attached_credential_id) a) as attached \
+             {FROM}"
+        )
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Store {
@@ -200,55 +185,15 @@ impl Store {
     /// The source with this id or name, if it is inside of `scopes`.
     pub async fn find_source(
         &self,
-        reference: &SourceRef,
+        reference: &ObjectRef,
         scopes: &Scopes,
     ) -> Result<Option<SourceRow>> {
-        let query = match reference {
-            SourceRef::Id(id) => sqlx::query_as(select(
-                "where s.id = $1 and ($2::jsonb[] is null or s.labels @> any ($2))",
-            ))
-            .bind(*id),
-            SourceRef::Name(name) => sqlx::query_as(select(
-                "where s.name = $1 and ($2::jsonb[] is null or s.labels @> any ($2))",
-            ))
-            .bind(name),
-        };
-        let query = query.bind(scopes.documents());
-        bounded(async { query.fetch_optional(&self.pool).await.map_err(failed) }).await
+        self.find_named(reference, scopes).await
     }
 
     /// A page of sources, by name.
-    pub async fn list_sources(&self, filter: &SourceFilter) -> Result<Page<SourceRow>> {
-        // One document for each label: two values for one key match nothing.
-        let labels: Vec<Json<BTreeMap<&str, &str>>> = filter
-            .label
-            .iter()
-            .map(|(key, value)| Json([(key.as_str(), value.as_str())].into()))
-            .collect();
-        let query = sqlx::query_as(select(
-            "where ($1::text is null or s.connector = $1) and s.labels @> all ($2) \
-             and ($3::text is null or strpos(lower(s.name), lower($3)) > 0) \
-             and ($4::text is null or s.name > $4) \
-             and ($6::jsonb[] is null or s.labels @> any ($6)) order by s.name limit $5",
-        ))
-        .bind(&filter.connector)
-        .bind(labels)
-        .bind(&filter.search)
-        .bind(&filter.after)
-        .bind(
-            i64::try_from(filter.limit)
-                .unwrap_or(i64::MAX)
-                .saturating_add(1),
-        )
-        .bind(filter.scopes.documents());
-        let mut items: Vec<SourceRow> =
-            bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
-        let more = items.len() > filter.limit;
-        items.truncate(filter.limit);
-        let next = more
-            .then(|| items.last().map(|row| row.name.clone()))
-            .flatten();
-        Ok(Page { items, next })
+    pub async fn list_sources(&self, filter: &ListFilter) -> Result<Page<SourceRow>> {
+        self.list_named(filter).await
     }
 
     /// Changes a source, if it still has the `expected` version, and tells all instances.
@@ -387,7 +332,7 @@ async fn insert(
     .bind(&new.managed_by)
     .execute(&mut *connection)
     .await
-    .map_err(|error| name_taken(error, &new.name))?;
+    .map_err(|error| refused(error, &new.name))?;
     read(connection, new.id).await
 }
 
@@ -432,7 +377,7 @@ async fn update(
     .bind(change.attached.flatten())
     .execute(&mut *connection)
     .await
-    .map_err(|error| name_taken(error, &name))?;
+    .map_err(|error| refused(error, &name))?;
     read(connection, id).await
 }
 
@@ -448,35 +393,22 @@ async fn held(
             .fetch_optional(&mut *connection)
             .await
             .map_err(failed)?;
-    let (version, credential) =
-        row.ok_or_else(|| Error::new(Kind::NotFound, "the source is gone"))?;
-    if expected.is_some_and(|expected| expected != version) {
-        return Err(Error::new(
-            Kind::PreconditionFailed,
-            "the source changed in the meantime",
-        )
-        .hint("GET it again and repeat the change with its new ETag"));
-    }
+    let (version, credential) = row.ok_or_else(|| gone("source"))?;
+    check_revision("source", version, expected)?;
     Ok(credential)
 }
 
 async fn read(connection: &mut PgConnection, id: Uuid) -> Result<SourceRow> {
-    sqlx::query_as(select("where s.id = $1"))
+    sqlx::query_as(select::<SourceRow>("s.id = $1"))
         .bind(id)
         .fetch_one(connection)
         .await
         .map_err(failed)
 }
 
-fn name_taken(error: sqlx::Error, name: &str) -> Error {
+fn refused(error: sqlx::Error, name: &str) -> Error {
     match &error {
-        sqlx::Error::Database(said) if said.is_unique_violation() => {
-            let message = format!("there is already a source `{name}`");
-            Error::new(Kind::Conflict, message.clone())
-                .code("name_taken")
-                .hint("choose another name, or change the existing source")
-                .at("/name", message)
-        }
+        error if is_taken(error) => name_taken("a source", name),
         sqlx::Error::Database(said) if said.is_foreign_key_violation() => {
             let message = "the credential was removed in the meantime";
             Error::new(Kind::Conflict, message)

@@ -7,7 +7,7 @@ use anyhow::Result;
 use weir_api::doctor::{Diagnosis, examine};
 use weir_api::state::App;
 use weir_core::task::Compute;
-use weir_store::SourceFilter;
+use weir_store::ListFilter;
 
 use crate::listen::Stages;
 use crate::serve::{self, Stored};
@@ -84,9 +84,9 @@ async fn look_into(settings: &Settings, stored: &Stored, compute: Compute) -> bo
 }
 
 async fn sources(app: &App) -> weir_core::Result<bool> {
-    let mut filter = SourceFilter {
+    let mut filter = ListFilter {
         limit: PAGE,
-        ..SourceFilter::default()
+        ..ListFilter::default()
     };
     let (mut all, mut working) = (0, 0);
     loop {

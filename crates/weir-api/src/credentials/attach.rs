@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use weir_core::{AnyConnector, Error, Kind, Result};
-use weir_store::{CredentialRow, Scopes, SourceRef};
+use weir_store::{CredentialRow, ObjectRef, Scopes};
 
 use super::hosts;
 use crate::auth::{Caller, Role};
 use crate::effective::{Effective, Opened};
+use crate::lookup::reference;
 use crate::state::App;
 
 /// Sources whose way is compared at most.
@@ -154,7 +155,7 @@ async fn goes_there(
     {
         let found = app
             .store
-            .find_source(&SourceRef::Id(user.id), &Scopes::all())
+            .find_source(&ObjectRef::Id(user.id), &Scopes::all())
             .await?;
         let Some(row) = found else { continue };
         if row.attached.as_ref().map(|attached| attached.id) != Some(credential.id) {
@@ -175,7 +176,7 @@ async fn goes_there(
 pub async fn named(app: &App, caller: &Caller, given: &str) -> Result<CredentialRow> {
     let found = app
         .store
-        .find_credential(&super::reference(given), &caller.scopes)
+        .find_credential(&reference(given), &caller.scopes)
         .await?;
     found.ok_or_else(|| {
         Error::invalid("/credential", format!("no credential `{given}`"))

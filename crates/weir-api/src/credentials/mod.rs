@@ -11,15 +11,14 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
-use weir_core::{Error, Kind, Result};
-use weir_store::{
-    Act, CredentialChange, CredentialFilter, CredentialRow, NewCredential, SourceRef,
-};
+use weir_core::{Error, Result};
+use weir_store::{Act, CredentialChange, CredentialRow, ListFilter, NewCredential};
 
 use crate::auth::{Admin, Caller, Editor, Reader};
 use crate::extract::{Json, ListOf, Query};
+use crate::lookup::{Asked, filter, missing, reference};
 use crate::problem::ApiResult;
-use crate::sources::{changed_labels, check_name, parse_labels};
+use crate::sources::{changed_labels, check_name};
 use crate::state::App;
 use crate::{etag, paging};
 pub use model::{
@@ -31,24 +30,13 @@ use model::{ResolvedField, UsedBy, masked};
 /// Sources that `resolve` names at most.
 const USERS: usize = 100;
 
-/// An id or a name.
-pub fn reference(given: &str) -> SourceRef {
-    match uuid::Uuid::try_parse(given) {
-        Ok(id) => SourceRef::Id(id),
-        Err(_) => SourceRef::Name(given.to_owned()),
-    }
-}
-
 /// Finds a credential by id or name, inside of what the caller may see.
 pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<CredentialRow> {
     let found = app
         .store
         .find_credential(&reference(given), &caller.scopes)
         .await?;
-    found.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("no credential `{given}`"))
-            .hint("GET /v1/credentials lists the credentials your key may see")
-    })
+    found.ok_or_else(|| missing("credential", given))
 }
 
 fn answer(status: StatusCode, row: CredentialRow) -> Response {
@@ -128,18 +116,18 @@ pub async fn list(
     Reader(caller): Reader,
     ListOf { query, labels }: ListOf<ListQuery>,
 ) -> ApiResult<axum::Json<CredentialPage>> {
-    let page = app
-        .store
-        .list_credentials(&CredentialFilter {
-            scopes: caller.scopes,
-            kind: query.kind,
-            connector: query.connector,
-            label: parse_labels(&labels)?,
-            search: query.search,
-            after: paging::place(query.cursor.as_deref())?,
-            limit: paging::size(query.limit, app.limits.page_items)?,
-        })
-        .await?;
+    let asked = Asked {
+        labels,
+        search: query.search,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let filter = ListFilter {
+        kind: query.kind,
+        connector: query.connector,
+        ..filter(&app, caller, asked)?
+    };
+    let page = app.store.list_credentials(&filter).await?;
     Ok(axum::Json(CredentialPage {
         next_cursor: page.next.as_deref().map(paging::cursor),
         items: page.items.into_iter().map(CredentialView::of).collect(),
@@ -158,10 +146,10 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &credential).await?;
-    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.revision) {
-        return Ok(unchanged);
-    }
-    Ok(answer(StatusCode::OK, row))
+    let (id, version) = (row.id, row.revision);
+    Ok(etag::read(&headers, id, version, || {
+        CredentialView::of(row)
+    }))
 }
 
 /// Change a credential

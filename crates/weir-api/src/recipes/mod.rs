@@ -12,16 +12,17 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
-use weir_core::{Error, Kind, Result};
+use weir_core::{Error, Result};
 use weir_engine::steps::Pipeline;
-use weir_store::{NewRecipe, RecipeChange, RecipeFilter, RecipeRow, Steps};
+use weir_store::{NewRecipe, RecipeChange, RecipeRow, Steps};
 
 use crate::auth::{Caller, Editor, Reader};
-use crate::credentials::{VersionsQuery, reference};
+use crate::credentials::VersionsQuery;
 use crate::extract::{Json, ListOf, Query};
+use crate::lookup::{Asked, filter, missing, reference};
 use crate::problem::ApiResult;
 use crate::rows::steps::column_types;
-use crate::sources::{changed_labels, check_name, parse_labels};
+use crate::sources::{changed_labels, check_name};
 use crate::state::App;
 use crate::{etag, paging};
 pub use model::{
@@ -38,10 +39,7 @@ async fn find(app: &App, caller: &Caller, given: &str) -> Result<RecipeRow> {
         .store
         .find_recipe(&reference(given), &caller.scopes)
         .await?;
-    found.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("no recipe `{given}`"))
-            .hint("GET /v1/recipes lists the recipes your key may see")
-    })
+    found.ok_or_else(|| missing("recipe", given))
 }
 
 fn answer(status: StatusCode, row: RecipeRow) -> Response {
@@ -118,16 +116,14 @@ pub async fn list(
     Reader(caller): Reader,
     ListOf { query, labels }: ListOf<ListQuery>,
 ) -> ApiResult<axum::Json<RecipePage>> {
-    let page = app
-        .store
-        .list_recipes(&RecipeFilter {
-            scopes: caller.scopes,
-            label: parse_labels(&labels)?,
-            search: query.search,
-            after: paging::place(query.cursor.as_deref())?,
-            limit: paging::size(query.limit, app.limits.page_items)?,
-        })
-        .await?;
+    let asked = Asked {
+        labels,
+        search: query.search,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let filter = filter(&app, caller, asked)?;
+    let page = app.store.list_recipes(&filter).await?;
     Ok(axum::Json(RecipePage {
         next_cursor: page.next.as_deref().map(paging::cursor),
         items: page.items.into_iter().map(RecipeView::of).collect(),
@@ -145,10 +141,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &recipe).await?;
-    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.revision) {
-        return Ok(unchanged);
-    }
-    Ok(answer(StatusCode::OK, row))
+    let (id, version) = (row.id, row.revision);
+    Ok(etag::read(&headers, id, version, || RecipeView::of(row)))
 }
 
 /// Change a recipe

@@ -5,7 +5,7 @@ use weir_core::{Error, Result};
 use weir_store::Steps;
 
 use crate::auth::Caller;
-use crate::credentials::reference;
+use crate::lookup::reference;
 use crate::state::App;
 
 /// A recipe that was asked for.

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use weir_core::{Kind, Result};
-use weir_store::{LastTest, SourceFilter, SourceRow};
+use weir_store::{LastTest, ListFilter, SourceRow};
 
-use super::parse_labels;
 use super::test::{TestError, last_test, refuse_store, run};
 use crate::auth::Editor;
 use crate::extract::ListOf;
+use crate::lookup::{Asked, filter};
 use crate::paging;
 use crate::problem::ApiResult;
 use crate::state::App;
@@ -92,13 +92,15 @@ pub async fn test_sources(
     Editor(caller): Editor,
     ListOf { query, labels }: ListOf<DoctorQuery>,
 ) -> ApiResult<axum::Json<DoctorPage>> {
-    let filter = SourceFilter {
-        connector: query.connector,
-        scopes: caller.scopes,
-        label: parse_labels(&labels)?,
+    let asked = Asked {
+        labels,
         search: query.search,
-        after: paging::place(query.cursor.as_deref())?,
-        limit: paging::size(query.limit, app.limits.page_items)?,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let filter = ListFilter {
+        connector: query.connector,
+        ..filter(&app, caller, asked)?
     };
     let (items, next) = examine(&app, &filter).await?;
     Ok(axum::Json(DoctorPage {
@@ -109,7 +111,7 @@ pub async fn test_sources(
 }
 
 /// Tests a page of sources, and gives the place of the next.
-pub async fn examine(app: &App, filter: &SourceFilter) -> Result<(Vec<Diagnosis>, Option<String>)> {
+pub async fn examine(app: &App, filter: &ListFilter) -> Result<(Vec<Diagnosis>, Option<String>)> {
     let page = app.store.list_sources(filter).await?;
     let start = Instant::now();
     let gate = Semaphore::new(OPENING);

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use weir_core::{Error, Kind, Result, Secret, config};
 use weir_store::{
-    Actor, CredentialChange, CredentialRow, Fields, NewCredential, NewSource, Scopes, SourceChange,
-    SourceRef, SourceRow,
+    Actor, CredentialChange, CredentialRow, Fields, NewCredential, NewSource, ObjectRef, Scopes,
+    SourceChange, SourceRow,
 };
 
 use super::save::{self, Ready, Wish};
@@ -195,7 +195,7 @@ async fn credential(app: &App, wanted: CredentialCreate) -> Result<Did> {
     let fields = change::first(None, &wanted.fields)?;
     let found = app
         .store
-        .find_credential(&SourceRef::Name(wanted.name.clone()), &Scopes::all())
+        .find_credential(&ObjectRef::Name(wanted.name.clone()), &Scopes::all())
         .await?;
     let Some(row) = found else {
         let new = NewCredential {
@@ -277,7 +277,7 @@ async fn source(app: &App, caller: &Caller, wanted: SourceCreate) -> Result<Did>
     let metadata = Value::Object(wanted.metadata);
     let found = app
         .store
-        .find_source(&SourceRef::Name(wanted.name.clone()), &Scopes::all())
+        .find_source(&ObjectRef::Name(wanted.name.clone()), &Scopes::all())
         .await?;
     let Some(row) = found else {
         let new = NewSource {
@@ -358,7 +358,7 @@ async fn remove(
     for name in app.store.managed_sources(MANAGER).await? {
         let found = app
             .store
-            .find_source(&SourceRef::Name(name.clone()), &Scopes::all())
+            .find_source(&ObjectRef::Name(name.clone()), &Scopes::all())
             .await?;
         if let Some(row) = found.filter(|_| !sources.contains(&name)) {
             app.store.delete_source(row.id, None, &actor()).await?;
@@ -368,7 +368,7 @@ async fn remove(
     for name in app.store.managed_credentials(MANAGER).await? {
         let found = app
             .store
-            .find_credential(&SourceRef::Name(name.clone()), &Scopes::all())
+            .find_credential(&ObjectRef::Name(name.clone()), &Scopes::all())
             .await?;
         let Some(row) = found.filter(|_| !credentials.contains(&name)) else {
             continue;

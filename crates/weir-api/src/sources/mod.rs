@@ -15,11 +15,12 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
-use weir_core::{AnyConnector, Error, Kind, Result, config};
-use weir_store::{NewSource, SourceChange, SourceFilter, SourceRef, SourceRow};
+use weir_core::{AnyConnector, Error, Result, config};
+use weir_store::{ListFilter, NewSource, SourceChange, SourceRow};
 
 use crate::auth::{Caller, Editor, Reader};
 use crate::extract::{Json, ListOf, Query};
+use crate::lookup::{Asked, filter, missing, reference};
 use crate::problem::ApiResult;
 use crate::state::App;
 use crate::{etag, paging};
@@ -29,25 +30,17 @@ pub use model::{check_name, split_path};
 
 /// Finds a source by id, name or `@kind.name`, inside of what the caller may see.
 pub async fn find(app: &App, caller: &Caller, given: &str) -> Result<SourceRow> {
-    let missing = || {
-        Error::new(Kind::NotFound, format!("no source `{given}`"))
-            .hint("GET /v1/sources lists the sources your key may see")
-    };
     let (kind, name) = match given.strip_prefix('@').and_then(|r| r.split_once('.')) {
         Some((kind, name)) => (Some(kind), name),
         None => (None, given),
     };
-    let reference = match uuid::Uuid::try_parse(name) {
-        Ok(id) => SourceRef::Id(id),
-        Err(_) => SourceRef::Name(name.to_owned()),
-    };
     let row = app
         .store
-        .find_source(&reference, &caller.scopes)
+        .find_source(&reference(name), &caller.scopes)
         .await?
-        .ok_or_else(missing)?;
+        .ok_or_else(|| missing("source", given))?;
     if kind.is_some_and(|kind| kind != row.connector) {
-        return Err(missing());
+        return Err(missing("source", given));
     }
     Ok(row)
 }
@@ -152,33 +145,21 @@ pub async fn list(
     Reader(caller): Reader,
     ListOf { query, labels }: ListOf<ListQuery>,
 ) -> ApiResult<axum::Json<SourcePage>> {
-    let page = app
-        .store
-        .list_sources(&SourceFilter {
-            connector: query.connector,
-            scopes: caller.scopes,
-            label: parse_labels(&labels)?,
-            search: query.search,
-            after: paging::place(query.cursor.as_deref())?,
-            limit: paging::size(query.limit, app.limits.page_items)?,
-        })
-        .await?;
+    let asked = Asked {
+        labels,
+        search: query.search,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let filter = ListFilter {
+        connector: query.connector,
+        ..filter(&app, caller, asked)?
+    };
+    let page = app.store.list_sources(&filter).await?;
     Ok(axum::Json(SourcePage {
         next_cursor: page.next.as_deref().map(paging::cursor),
         items: page.items.into_iter().map(SourceView::of).collect(),
     }))
-}
-
-/// Reads labels of the form `key:value`.
-pub fn parse_labels(texts: &[String]) -> Result<Vec<(String, String)>> {
-    let read = |text: &String| match text.split_once(':') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Error::invalid(
-            "?label",
-            format!("`{text}` is not `key:value`"),
-        )),
-    };
-    texts.iter().map(read).collect()
 }
 
 /// Read a source
@@ -192,10 +173,8 @@ pub async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let row = find(&app, &caller, &source).await?;
-    if let Some(unchanged) = etag::unchanged(&headers, row.id, row.version) {
-        return Ok(unchanged);
-    }
-    Ok(answer(StatusCode::OK, row))
+    let (id, version) = (row.id, row.version);
+    Ok(etag::read(&headers, id, version, || SourceView::of(row)))
 }
 
 /// Change a source

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use weir_core::{Error, Kind, Page, Result, Secret};
 use weir_vault::KeyRing;
@@ -22,8 +22,10 @@ use crate::audit::{Act, Actor, record};
 use crate::connection::{Store, bounded};
 use crate::failure::failed;
 use crate::messages::{Message, tell};
+use crate::named::{
+    ListFilter, Named, ObjectRef, check_revision, gone, is_taken, name_taken, select,
+};
 use crate::scopes::Scopes;
-use crate::sources::SourceRef;
 
 pub(crate) use sealed::{create_owned, replace};
 pub use uses::CredentialUse;
@@ -183,34 +185,25 @@ pub struct VersionRow {
     pub fields: Value,
 }
 
-/// Which credentials to list.
-#[derive(Debug, Clone, Default)]
-pub struct CredentialFilter {
-    /// Only what is inside of these.
-    pub scopes: Scopes,
-    /// Only of this kind.
-    pub kind: Option<String>,
-    /// Only those that a source of this connector attaches, or that are of this kind.
-    pub connector: Option<String>,
-    /// All of these labels.
-    pub label: Vec<(String, String)>,
-    /// Part of the name, without case.
-    pub search: Option<String>,
-    /// After this name.
-    pub after: Option<String>,
-    /// Items at most.
-    pub limit: usize,
-}
-
 /// The columns of a [`CredentialRow`], of `credentials c`.
 pub(crate) const SELECT: &str = "select c.id, c.name, c.kind, c.labels, c.description, c.allowed_hosts, c.allowed_sources, \
     c.refs, c.version, c.revision, c.known_to, c.managed_by, c.created_at, c.updated_at, \
     array(select f.field from credential_fields f where f.credential_id = c.id and f.version = c.version \
           order by f.field) as sealed from credentials c";
 
-/// The one place where a statement is put together: `SELECT` and a constant ending.
-fn select(ending: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("{SELECT} {ending}"))
+impl Named for CredentialRow {
+    const TABLE: &'static str = "c";
+    const ONLY: &'static str = "($6::text is null or c.kind = $6) \
+        and ($7::text is null or c.kind = $7 or exists (select 1 from sources s \
+             where s.attached_credential_id = c.id and s.connector = $7))";
+
+    fn select() -> String {
+        SELECT.to_owned()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Store {
@@ -231,55 +224,15 @@ impl Store {
     /// The credential with this id or name, if it is inside of `scopes`.
     pub async fn find_credential(
         &self,
-        reference: &SourceRef,
+        reference: &ObjectRef,
         scopes: &Scopes,
     ) -> Result<Option<CredentialRow>> {
-        let query = match reference {
-            SourceRef::Id(id) => sqlx::query_as(select(
-                "where c.id = $1 and c.name is not null and ($2::jsonb[] is null or c.labels @> any ($2))",
-            ))
-            .bind(*id),
-            SourceRef::Name(name) => sqlx::query_as(select(
-                "where c.name = $1 and ($2::jsonb[] is null or c.labels @> any ($2))",
-            ))
-            .bind(name),
-        };
-        let query = query.bind(scopes.documents());
-        bounded(async { query.fetch_optional(&self.pool).await.map_err(failed) }).await
+        self.find_named(reference, scopes).await
     }
 
     /// A page of credentials, by name.
-    pub async fn list_credentials(&self, filter: &CredentialFilter) -> Result<Page<CredentialRow>> {
-        let labels: Vec<Json<BTreeMap<&str, &str>>> = filter
-            .label
-            .iter()
-            .map(|(key, value)| Json([(key.as_str(), value.as_str())].into()))
-            .collect();
-        let most = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let query = sqlx::query_as(select(
-            "where c.name is not null and ($1::text is null or c.kind = $1) and c.labels @> all ($2) \
-             and ($3::text is null or strpos(lower(c.name), lower($3)) > 0) \
-             and ($4::text is null or c.name > $4) \
-             and ($6::jsonb[] is null or c.labels @> any ($6)) \
-             and ($7::text is null or c.kind = $7 or exists (select 1 from sources s \
-                  where s.attached_credential_id = c.id and s.connector = $7)) \
-             order by c.name limit $5",
-        ))
-        .bind(&filter.kind)
-        .bind(labels)
-        .bind(&filter.search)
-        .bind(&filter.after)
-        .bind(most.saturating_add(1))
-        .bind(filter.scopes.documents())
-        .bind(&filter.connector);
-        let mut items: Vec<CredentialRow> =
-            bounded(async { query.fetch_all(&self.pool).await.map_err(failed) }).await?;
-        let more = items.len() > filter.limit;
-        items.truncate(filter.limit);
-        let next = more
-            .then(|| items.last().map(|row| row.name.clone()))
-            .flatten();
-        Ok(Page { items, next })
+    pub async fn list_credentials(&self, filter: &ListFilter) -> Result<Page<CredentialRow>> {
+        self.list_named(filter).await
     }
 
     /// Changes a credential, if it still has the `expected` revision, and tells all instances.
@@ -406,7 +359,7 @@ async fn insert(
     .bind(&new.managed_by)
     .execute(&mut *connection)
     .await
-    .map_err(|error| name_taken(error, &new.name))?;
+    .map_err(|error| refused(error, &new.name))?;
     sealed::seal_fields(connection, new.id, 1, &new.fields.secrets, ring).await?;
     remember(connection, new.id, 1, &new.fields, actor).await?;
     let row = read(connection, new.id).await?;
@@ -463,7 +416,7 @@ async fn update(
     .bind(change.allowed_sources.flatten().map(Json))
     .execute(&mut *connection)
     .await
-    .map_err(|error| name_taken(error, &name))?;
+    .map_err(|error| refused(error, &name))?;
     // What a source shows has changed with it: its hash, the name it refers to.
     sqlx::query(
         "update sources set version = version + 1, updated_at = now() where attached_credential_id = $1 and $2",
@@ -517,19 +470,12 @@ async fn held(connection: &mut PgConnection, id: Uuid, expected: Option<i64>) ->
     .fetch_optional(connection)
     .await
     .map_err(failed)?;
-    let revision = revision.ok_or_else(|| Error::new(Kind::NotFound, "the credential is gone"))?;
-    if expected.is_some_and(|expected| expected != revision) {
-        return Err(Error::new(
-            Kind::PreconditionFailed,
-            "the credential changed in the meantime",
-        )
-        .hint("GET it again and repeat the change with its new ETag"));
-    }
-    Ok(())
+    let revision = revision.ok_or_else(|| gone("credential"))?;
+    check_revision("credential", revision, expected)
 }
 
 async fn read(connection: &mut PgConnection, id: Uuid) -> Result<CredentialRow> {
-    sqlx::query_as(select("where c.id = $1"))
+    sqlx::query_as(select::<CredentialRow>("c.id = $1"))
         .bind(id)
         .fetch_one(connection)
         .await
@@ -547,15 +493,9 @@ fn used_meanwhile(error: sqlx::Error) -> Error {
     }
 }
 
-fn name_taken(error: sqlx::Error, name: &str) -> Error {
+fn refused(error: sqlx::Error, name: &str) -> Error {
     match &error {
-        sqlx::Error::Database(said) if said.is_unique_violation() => {
-            let message = format!("there is already a credential `{name}`");
-            Error::new(Kind::Conflict, message.clone())
-                .code("name_taken")
-                .hint("choose another name, or change the existing credential")
-                .at("/name", message)
-        }
+        error if is_taken(error) => name_taken("a credential", name),
         _ => failed(error),
     }
 }

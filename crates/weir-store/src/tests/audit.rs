@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{actor, migrated, open, source};
-use crate::{Act, Actor, Scopes, SourceChange, SourceFilter, SourceRef, Store};
+use crate::{Act, Actor, ListFilter, ObjectRef, Scopes, SourceChange, Store};
 
 async fn recorded(store: &Store) -> Vec<(String, String, Option<String>, Option<Value>)> {
     sqlx::query_as(
@@ -81,26 +81,26 @@ async fn a_source_outside_of_the_scopes_is_not_there() {
         store.create_source(new, &actor()).await.unwrap();
     }
     let scopes = Scopes::parse(&["team:sales".to_owned(), "team:none".to_owned()]).unwrap();
-    let filter = SourceFilter {
+    let filter = ListFilter {
         limit: 10,
         scopes: scopes.clone(),
-        ..SourceFilter::default()
+        ..ListFilter::default()
     };
     let page = store.list_sources(&filter).await.unwrap();
     let names: Vec<&str> = page.items.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["a", "c"]);
     let find = async |name: &str| {
-        let reference = SourceRef::Name(name.to_owned());
+        let reference = ObjectRef::Name(name.to_owned());
         store.find_source(&reference, &scopes).await.unwrap()
     };
     assert!(find("a").await.is_some());
     assert!(find("b").await.is_none());
-    let b = SourceRef::Name("b".to_owned());
+    let b = ObjectRef::Name("b".to_owned());
     let b = store
         .find_source(&b, &Scopes::all())
         .await
         .unwrap()
         .unwrap();
-    let by_id = store.find_source(&SourceRef::Id(b.id), &scopes).await;
+    let by_id = store.find_source(&ObjectRef::Id(b.id), &scopes).await;
     assert!(by_id.unwrap().is_none());
 }

@@ -3,7 +3,7 @@ use uuid::Uuid;
 use weir_core::Kind;
 
 use super::{actor, migrated};
-use crate::{NewRecipe, RecipeChange, RecipeFilter, Scopes, SourceRef, Steps};
+use crate::{ListFilter, NewRecipe, ObjectRef, RecipeChange, Scopes, Steps};
 
 fn steps(list: Value) -> Steps {
     Steps {
@@ -81,10 +81,10 @@ async fn scopes_and_revisions_hold() {
     let taken = store.create_recipe(recipe("a", "ops"), &actor()).await;
     assert_eq!(taken.unwrap_err().stable_code(), "name_taken");
     let scopes = Scopes::of(vec![("team".to_owned(), "sales".to_owned())]);
-    let filter = RecipeFilter {
+    let filter = ListFilter {
         scopes: scopes.clone(),
         limit: 1,
-        ..RecipeFilter::default()
+        ..ListFilter::default()
     };
     let page = store.list_recipes(&filter).await.unwrap();
     assert_eq!(
@@ -92,7 +92,7 @@ async fn scopes_and_revisions_hold() {
         ("a", Some("a"))
     );
     assert_eq!(store.recipe_names(&scopes).await.unwrap(), ["a", "b"]);
-    let named = SourceRef::Name("c".to_owned());
+    let named = ObjectRef::Name("c".to_owned());
     assert!(store.find_recipe(&named, &scopes).await.unwrap().is_none());
     let other = store.find_recipe(&named, &Scopes::all()).await.unwrap();
     let id = other.unwrap().id;

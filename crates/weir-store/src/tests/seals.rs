@@ -2,7 +2,7 @@ use weir_core::{Error, Kind, Secret};
 use weir_vault::KeyRing;
 
 use super::{actor, migrated, open, plain, server, source, store_at};
-use crate::{Scopes, Seal, SourceRef, Store};
+use crate::{ObjectRef, Scopes, Seal, Store};
 
 fn none() -> weir_core::Result<KeyRing> {
     Err(Error::internal("must not be asked for a key"))
@@ -83,7 +83,7 @@ async fn another_key_leaves_the_store_sealed() {
     assert_eq!(error.kind(), Kind::Sealed);
     assert!(
         store
-            .find_source(&SourceRef::Name("t".into()), &Scopes::all())
+            .find_source(&ObjectRef::Name("t".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()

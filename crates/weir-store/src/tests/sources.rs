@@ -4,7 +4,7 @@ use uuid::Uuid;
 use weir_core::{Kind, Secret};
 
 use super::{actor, migrated, open, plain, source};
-use crate::{LastTest, Scopes, SourceChange, SourceFilter, SourceRef, Store};
+use crate::{LastTest, ListFilter, ObjectRef, Scopes, SourceChange, Store};
 
 fn secrets(pairs: &[(&str, &str)]) -> SourceChange {
     let secrets = pairs
@@ -34,7 +34,7 @@ async fn what_is_registered_reads_back() {
         plain(&store.source_secrets(&row).await.unwrap()),
         [("auth.password", "p"), ("tls.key", "k")]
     );
-    for reference in [SourceRef::Id(row.id), SourceRef::Name("main".into())] {
+    for reference in [ObjectRef::Id(row.id), ObjectRef::Name("main".into())] {
         let found = store
             .find_source(&reference, &Scopes::all())
             .await
@@ -44,14 +44,14 @@ async fn what_is_registered_reads_back() {
     }
     assert!(
         store
-            .find_source(&SourceRef::Name("Main".into()), &Scopes::all())
+            .find_source(&ObjectRef::Name("Main".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
     );
     assert!(
         store
-            .find_source(&SourceRef::Id(Uuid::now_v7()), &Scopes::all())
+            .find_source(&ObjectRef::Id(Uuid::now_v7()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
@@ -196,7 +196,7 @@ async fn of_many_changes_at_once_one_wins() {
     let outcomes = futures::future::join_all(tries).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let now = store
-        .find_source(&SourceRef::Id(row.id), &Scopes::all())
+        .find_source(&ObjectRef::Id(row.id), &Scopes::all())
         .await
         .unwrap()
         .unwrap();
@@ -279,7 +279,7 @@ async fn secrets_may_come_later() {
     );
 }
 
-async fn names(store: &Store, filter: SourceFilter) -> (Vec<String>, Option<String>) {
+async fn names(store: &Store, filter: ListFilter) -> (Vec<String>, Option<String>) {
     let page = store.list_sources(&filter).await.unwrap();
     (
         page.items.into_iter().map(|row| row.name).collect(),
@@ -301,10 +301,10 @@ async fn lists_are_paged_by_name() {
     loop {
         let (mut page, next) = names(
             &store,
-            SourceFilter {
+            ListFilter {
                 after,
                 limit: 2,
-                ..SourceFilter::default()
+                ..ListFilter::default()
             },
         )
         .await;
@@ -342,16 +342,16 @@ async fn lists_are_filtered() {
             .collect();
         store.create_source(new, &actor()).await.unwrap();
     }
-    let filter = SourceFilter {
+    let filter = ListFilter {
         limit: 10,
-        ..SourceFilter::default()
+        ..ListFilter::default()
     };
     let label = |pairs: &[(&str, &str)]| {
         let label = pairs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        SourceFilter {
+        ListFilter {
             label,
             ..filter.clone()
         }
@@ -373,7 +373,7 @@ async fn lists_are_filtered() {
             .0
             .is_empty()
     );
-    let connector = SourceFilter {
+    let connector = ListFilter {
         connector: Some("postgres".into()),
         ..filter.clone()
     };
@@ -382,7 +382,7 @@ async fn lists_are_filtered() {
         ["100-percent", "sales-eu"]
     );
     for (search, expected) in [("ALES", 2), ("%", 0), ("_", 0), ("0-p", 1)] {
-        let search = SourceFilter {
+        let search = ListFilter {
             search: Some(search.into()),
             ..filter.clone()
         };
@@ -409,7 +409,7 @@ async fn a_test_is_kept_beside_the_version() {
     };
     store.record_test(row.id, test.clone()).await.unwrap();
     let now = store
-        .find_source(&SourceRef::Id(row.id), &Scopes::all())
+        .find_source(&ObjectRef::Id(row.id), &Scopes::all())
         .await
         .unwrap()
         .unwrap();

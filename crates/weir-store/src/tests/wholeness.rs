@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use weir_core::{Kind, Secret};
 
 use super::{actor, open, proxy, server, source, store_at};
-use crate::{Scopes, SourceChange, SourceRef, Store};
+use crate::{ObjectRef, Scopes, SourceChange, Store};
 
 /// Polls `work` a few times, then drops it, as a server does to a handler
 /// whose caller hung up.
@@ -140,7 +140,7 @@ async fn a_change_whose_caller_went_away_is_made_whole() {
                 "{name} was never made"
             );
             if let Some(row) = store
-                .find_source(&SourceRef::Name(name.clone()), &Scopes::all())
+                .find_source(&ObjectRef::Name(name.clone()), &Scopes::all())
                 .await
                 .unwrap()
             {
@@ -191,7 +191,7 @@ async fn a_request_waits_for_a_connection_only_shortly() {
     let held = store.pool.acquire().await.unwrap();
     let start = Instant::now();
     let error = store
-        .find_source(&SourceRef::Name("a".into()), &Scopes::all())
+        .find_source(&ObjectRef::Name("a".into()), &Scopes::all())
         .await
         .unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(4));
@@ -203,7 +203,7 @@ async fn a_request_waits_for_a_connection_only_shortly() {
     drop(held);
     assert!(
         store
-            .find_source(&SourceRef::Name("a".into()), &Scopes::all())
+            .find_source(&ObjectRef::Name("a".into()), &Scopes::all())
             .await
             .unwrap()
             .is_none()
@@ -241,7 +241,7 @@ async fn lost_connections_are_replaced() {
             .execute(&store.pool)
             .await;
         let found = store
-            .find_source(&SourceRef::Name("a".into()), &Scopes::all())
+            .find_source(&ObjectRef::Name("a".into()), &Scopes::all())
             .await;
         assert!(found.is_ok_and(|row| row.is_some()));
     }
