@@ -21,7 +21,7 @@ const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// Last words of paths whose answers are negotiated by their handlers.
-const NEGOTIATED: [&str; 5] = ["load", "preview", "transform", "profile", "content"];
+const NEGOTIATED: [&str; 4] = ["load", "preview", "transform", "content"];
 
 type Route = HashMap<Method, Operation>;
 

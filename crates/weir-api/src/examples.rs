@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const DEPTH: usize = 12;
 
 /// Examples of schemas by name.
-const WRITTEN: [(&str, &str); 11] = [
+const WRITTEN: [(&str, &str); 14] = [
     (
         "SourceCreate",
         r#"{"name": "shop", "connector": "postgres", "config": {"host": "127.0.0.1", "database": "shop", "user": "reader", "password": "a password"},
@@ -44,6 +44,28 @@ const WRITTEN: [(&str, &str); 11] = [
         "TransformRequest",
         r#"{"data": [{"id": 1, "total": 12.50}, {"id": 2, "total": null}], "steps": [{"op": "limit", "rows": 1}],
             "column_types": {"id": "int32"}}"#,
+    ),
+    (
+        "ProfileRequest",
+        r#"{"data": [{"id": 1, "total": "$12.50"}, {"id": 2, "total": "n/a"}], "column_types": {"total": "number_with_decimals"}}"#,
+    ),
+    (
+        "ProfileSourceRequest",
+        r#"{"stream": "public.orders", "columns": ["id", "total"], "filter": "total > 10"}"#,
+    ),
+    (
+        "ProfileAnswer",
+        r#"{"dataset": {"row_count": 3, "column_count": 1, "total_null_value_count": 1, "total_null_value_rate": 0.3333333333333333,
+            "total_invalid_value_count": 0, "total_invalid_value_rate": 0.0, "duplicate_row_count": 0, "duplicate_row_rate": 0.0,
+            "empty_column_count": 0, "empty_column_rate": 0.0, "completeness": 0.6666666666666667, "validity": 0.6666666666666667,
+            "is_timeseries": false, "timeseries_index": []},
+            "columns": {"total": {"type": "number", "rule": "whole_numbers", "confidence": 1.0, "statistics": {
+            "count": 2, "count_distinct": 2, "null_value_count": 1, "null_value_rate": 0.3333333333333333, "unique_value_rate": 0.6666666666666666,
+            "value_counts": {"10": 1, "12": 1}, "max_null_seq": 1, "average": 11.0, "sum": 22, "min": 10, "max": 12, "median": 11.0,
+            "std": 1.4142135623730951, "skew": null, "outlier_count": 0, "outlier_ratio": 0.0, "outliers": [],
+            "box_plot": {"min": 10, "first_quartile": 10, "median": 11.0, "third_quartile": 12, "max": 12, "outliers": []},
+            "mode": 10, "mode_ratio": 0.3333333333333333, "completeness": 0.6666666666666667, "validity": 0.6666666666666667, "quality": "Bad"}}},
+            "suggestions": []}"#,
     ),
     (
         "PreviewAnswer",

@@ -10,7 +10,8 @@ use utoipa::OpenApi;
 
 use crate::problem::Problem;
 use crate::rows::{
-    DryRun, LoadRequest, PreviewAnswer, PreviewRequest, TransformPart, TransformRequest,
+    DryRun, LoadRequest, PreviewAnswer, PreviewRequest, ProfileAnswer, ProfilePart, ProfileRequest,
+    ProfileSourceRequest, TransformPart, TransformRequest,
 };
 use crate::{
     audit, credentials, examples, keys, openapi30, pages, polish, recipes, runs, sources, system,
@@ -48,7 +49,8 @@ use crate::{
         system::connectors, system::connector, system::whoami, system::limits,
         crate::metrics::metrics, system::healthz, system::readyz, pages::problem
     ),
-    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest, TransformPart))
+    components(schemas(Problem, PreviewRequest, LoadRequest, PreviewAnswer, DryRun, TransformRequest, TransformPart,
+        ProfileRequest, ProfilePart, ProfileSourceRequest, ProfileAnswer))
 )]
 struct Document;
 

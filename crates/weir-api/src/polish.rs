@@ -8,7 +8,7 @@ use crate::idempotency;
 /// Paths that may still change between releases.
 const EXPERIMENTAL: [&str; 5] = [
     "/v1/transform",
-    "/v1/profile",
+    "/profile",
     "/v1/recipes",
     "/v1/import",
     "/items",
@@ -33,11 +33,12 @@ pub fn polish(document: &mut Value) {
 
 /// A field is required and may be null, or it may be absent, never both:
 /// generators make three states of it otherwise. Patches keep null, which
-/// removes what is there.
+/// removes what is there, and statistics, where null says that there is none of
+/// those values.
 fn absent_instead_of_null(document: &mut Value) {
     let schemas = document["components"]["schemas"].as_object_mut();
     for (name, schema) in schemas.into_iter().flatten() {
-        if name.ends_with("Patch") {
+        if name.ends_with("Patch") || name.ends_with("Statistics") {
             continue;
         }
         if name.ends_with("Page") && schema["properties"]["next_cursor"].is_object() {

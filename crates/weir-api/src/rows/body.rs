@@ -1,4 +1,4 @@
-//! The body of a transform: rows alone, rows in JSON beside what to do with
+//! The body of a transform or a profile: rows alone, rows in JSON beside what to do with
 //! them, or both as parts.
 
 use axum::body::Body as HttpBody;
@@ -7,7 +7,8 @@ use futures::StreamExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use weir_core::{Context, Error, Kind, Result, config};
 use weir_wire::decode::{DecodeOptions, json_members};
 use weir_wire::{Format, Intake, Media, Part, Parts, Rows, rows_in, rows_of};
@@ -24,10 +25,10 @@ const PARTS: &[&str] = &["request", "data"];
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TransformQuery {
-    steps: Option<String>,
-    recipe: Option<String>,
-    types: Option<String>,
-    column_types: Option<String>,
+    pub(super) steps: Option<String>,
+    pub(super) recipe: Option<String>,
+    pub(super) types: Option<String>,
+    pub(super) column_types: Option<String>,
 }
 
 impl TransformQuery {
@@ -52,11 +53,40 @@ impl TransformQuery {
     }
 }
 
-/// A body of a transform, and what is said of it.
-pub(super) struct Body {
+/// What a request says beside its rows, in JSON.
+pub(super) trait Said: DeserializeOwned + Send {
+    /// What it says beside what is to be done with them.
+    type More: Default + Send;
+
+    /// What is to be done with the rows, and the rest.
+    fn split(self) -> (Asked, Self::More);
+}
+
+impl Said for Asked {
+    type More = ();
+
+    fn split(self) -> (Asked, ()) {
+        (self, ())
+    }
+}
+
+/// A body, and what is said of it.
+pub(super) struct Body<S: Said> {
     pub(super) headers: HeaderMap,
     pub(super) asked: TransformQuery,
+    /// The rest of what the query string says, with the name of a parameter.
+    pub(super) more: Option<(&'static str, S::More)>,
     pub(super) body: HttpBody,
+}
+
+/// What a request gives.
+pub(super) struct Given<M> {
+    /// What is to be done with the rows.
+    pub(super) work: Work,
+    /// The rows, once their schema is known.
+    pub(super) rows: Rows,
+    /// What was said beside it.
+    pub(super) more: M,
 }
 
 /// What reads bodies.
@@ -66,30 +96,82 @@ struct Reading<'a> {
     ctx: &'a Context,
 }
 
-impl Body {
+impl<S: Said> Body<S> {
     /// What is to be done, and its rows, once their schema is known.
     pub(super) async fn read(
         self,
         app: &App,
         caller: &Caller,
         ctx: &Context,
-    ) -> Result<(Work, Rows)> {
+    ) -> Result<Given<S::More>> {
         let reading = Reading { app, caller, ctx };
-        let body = match Parts::of(&self.headers, self.body, PARTS)? {
-            Ok(parts) => return reading.parts(parts, &self.headers, &self.asked).await,
+        let Body {
+            headers,
+            asked,
+            more,
+            body,
+        } = self;
+        let body = match Parts::of(&headers, body, PARTS)? {
+            Ok(parts) => {
+                refuse_packed(&headers)?;
+                let what = "the part `request` holds `steps`, `recipe` and `column_types`";
+                refuse_query::<S>(&asked, more.as_ref(), what)?;
+                return reading.parts::<S>(parts).await;
+            }
             Err(body) => body,
         };
-        let media = Media::from_headers(&self.headers)?;
+        let media = Media::from_headers(&headers)?;
         if media.format == Format::Json {
-            return reading.json(self.asked, &self.headers, body).await;
+            refuse_packed(&headers)?;
+            let text = reading.text(body).await?;
+            if !text.trim_ascii_start().starts_with(b"[") {
+                let what = "a JSON body holds `steps`, `recipe` and `column_types` itself";
+                let (data, said) = split_body(&text)?;
+                refuse_query::<S>(&asked, more.as_ref(), what)?;
+                return reading.object::<S>(data, said).await;
+            }
+            let work = asked.work(app, caller).await?;
+            let rows = reading.json_rows(&work, text).await;
+            return given(work, more, rows, Place::Query);
         }
-        let has_types = self.asked.types.is_some();
-        let work = self.asked.work(app, caller).await?;
+        let has_types = asked.types.is_some();
+        let work = asked.work(app, caller).await?;
         if !has_types {
             refuse_types(&work, &media)?;
         }
-        let rows = reading.stream(&work, media, &self.headers, body).await;
-        Ok((work, rows.map_err(|error| places(error, Place::Query))?))
+        let rows = reading.stream(&work, media, &headers, body).await;
+        given(work, more, rows, Place::Query)
+    }
+}
+
+fn given<M: Default>(
+    work: Work,
+    more: Option<(&'static str, M)>,
+    rows: Result<Rows>,
+    place: Place,
+) -> Result<Given<M>> {
+    Ok(Given {
+        work,
+        rows: rows.map_err(|error| places(error, place))?,
+        more: more.map(|(_, more)| more).unwrap_or_default(),
+    })
+}
+
+/// What the body says itself does not stand in the query string, too.
+fn refuse_query<S: Said>(
+    asked: &TransformQuery,
+    more: Option<&(&'static str, S::More)>,
+    message: &'static str,
+) -> Result<()> {
+    if !asked.is_empty() {
+        return Err(Error::invalid("?steps", message));
+    }
+    match more {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("{message}, and `{name}`");
+            Err(Error::invalid(format!("?{name}"), message))
+        }
     }
 }
 
@@ -139,35 +221,32 @@ impl Reading<'_> {
         rows_in(media, headers, body, self.options(work), self.intake()).await
     }
 
-    /// `{data, steps}`, or the rows alone.
-    async fn json(
+    /// A body of JSON, up to its limit.
+    async fn text(&self, body: HttpBody) -> Result<Bytes> {
+        let text = whole(body, self.app.limits.json_body_bytes).await;
+        text.map_err(|error| match error.stable_code() {
+            "json_too_large" => error.hint(
+                "send larger rows as ndjson, arrow, csv or parquet, with ?steps= or as the part `data`",
+            ),
+            _ => error,
+        })
+    }
+
+    /// `{data, steps}`.
+    async fn object<S: Said>(
         &self,
-        given: TransformQuery,
-        headers: &HeaderMap,
-        body: HttpBody,
-    ) -> Result<(Work, Rows)> {
-        refuse_packed(headers)?;
-        let text = whole(body, self.app.limits.json_body_bytes)
-            .await
-            .map_err(|error| match error.stable_code() {
-                "json_too_large" => error.hint(
-                    "send larger rows as ndjson, arrow, csv or parquet, with ?steps= or as the part `data`",
-                ),
-                _ => error,
-            })?;
-        if text.trim_ascii_start().starts_with(b"[") {
-            let work = given.work(self.app, self.caller).await?;
-            let rows = self.json_rows(&work, text).await;
-            return Ok((work, rows.map_err(|error| places(error, Place::Query))?));
-        }
-        let (data, asked) = split_body(&text)?;
-        if !given.is_empty() {
-            let message = "a JSON body holds `steps`, `recipe` and `column_types` itself";
-            return Err(Error::invalid("?steps", message));
-        }
+        data: Bytes,
+        said: Map<String, Value>,
+    ) -> Result<Given<S::More>> {
+        let said: S = config::decode(Value::Object(said))?;
+        let (asked, more) = said.split();
         let work = Work::of(self.app, self.caller, asked, Place::Body).await?;
         let rows = self.json_rows(&work, data).await;
-        Ok((work, rows.map_err(|error| in_data(error, Place::Body))?))
+        Ok(Given {
+            work,
+            rows: rows.map_err(|error| in_data(error, Place::Body))?,
+            more,
+        })
     }
 
     async fn json_rows(&self, work: &Work, data: Bytes) -> Result<Rows> {
@@ -185,29 +264,20 @@ impl Reading<'_> {
     }
 
     /// `request` first, then `data`.
-    async fn parts(
-        &self,
-        mut parts: Parts,
-        headers: &HeaderMap,
-        given: &TransformQuery,
-    ) -> Result<(Work, Rows)> {
-        refuse_packed(headers)?;
-        if !given.is_empty() {
-            let message = "the part `request` holds `steps`, `recipe` and `column_types`";
-            return Err(Error::invalid("?steps", message));
-        }
+    async fn parts<S: Said>(&self, mut parts: Parts) -> Result<Given<S::More>> {
         let request = next(&mut parts, "request").await?;
         json_part(&request)?;
         let text = parts.whole(self.app.limits.json_body_bytes).await?;
         self.app.limits.check_depth(&text)?;
-        let asked: Asked = config::decode_slice(&text).map_err(|error| error.under("/request"))?;
+        let said: S = config::decode_slice(&text).map_err(|error| error.under("/request"))?;
+        let (asked, more) = said.split();
         let work = Work::of(self.app, self.caller, asked, Place::Part).await?;
         let data = next(&mut parts, "data").await?;
         let media = media_of(&data)?;
         if media.format != Format::Json {
             refuse_types(&work, &media)?;
             let rows = self.stream(&work, media, &data.headers, parts.last()).await;
-            return Ok((work, rows.map_err(|error| places(error, Place::Part))?));
+            return given(work, Some(("", more)), rows, Place::Part);
         }
         refuse_packed(&data.headers)?;
         let text = parts.whole(self.app.limits.json_body_bytes).await?;
@@ -215,7 +285,11 @@ impl Reading<'_> {
             return Err(parts.refused(part.name));
         }
         let rows = self.json_rows(&work, text).await;
-        Ok((work, rows.map_err(|error| in_data(error, Place::Part))?))
+        Ok(Given {
+            work,
+            rows: rows.map_err(|error| in_data(error, Place::Part))?,
+            more,
+        })
     }
 }
 
@@ -291,7 +365,7 @@ fn refuse_packed(headers: &HeaderMap) -> Result<()> {
 }
 
 /// The rows of a body, and the rest of it.
-fn split_body(text: &Bytes) -> Result<(Bytes, Asked)> {
+fn split_body(text: &Bytes) -> Result<(Bytes, Map<String, Value>)> {
     let malformed = || {
         let checked: std::result::Result<Value, _> = serde_json::from_slice(text);
         let what = checked.map_or_else(|error| error.to_string(), |_| "it is no object".to_owned());
@@ -302,7 +376,7 @@ fn split_body(text: &Bytes) -> Result<(Bytes, Asked)> {
         .hint("send {\"data\": […], \"steps\": […]}")
     };
     let members = json_members(text).ok_or_else(malformed)?;
-    let (mut data, mut rest) = (None, serde_json::Map::new());
+    let (mut data, mut rest) = (None, Map::new());
     for (name, place) in members {
         let value = text.slice(place);
         let is_twice = if name == "data" {
@@ -317,7 +391,7 @@ fn split_body(text: &Bytes) -> Result<(Bytes, Asked)> {
         }
     }
     let data = data.ok_or_else(|| Error::invalid("/data", "`data` is missing"))?;
-    Ok((data, config::decode(Value::Object(rest))?))
+    Ok((data, rest))
 }
 
 /// `{"a": "int64"}`, or `a:int64,b:decimal(10,2)`.
@@ -331,7 +405,7 @@ fn types_text(given: Option<&str>) -> Result<Vec<arrow::datatypes::FieldRef>> {
         })?;
         return typed(&map);
     }
-    let mut map = serde_json::Map::new();
+    let mut map = Map::new();
     for part in split_top(text) {
         let (name, type_) = part
             .split_once(':')
@@ -359,7 +433,7 @@ fn split_top(text: &str) -> Vec<&str> {
     parts
 }
 
-fn typed(map: &serde_json::Map<String, Value>) -> Result<Vec<arrow::datatypes::FieldRef>> {
+fn typed(map: &Map<String, Value>) -> Result<Vec<arrow::datatypes::FieldRef>> {
     let (kinds, types) = column_types(map, &|_| "?types".to_owned())?;
     if let Some((name, kind)) = kinds.first() {
         let shown: String = name.chars().take(64).collect();

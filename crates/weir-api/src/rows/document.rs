@@ -54,7 +54,7 @@ impl Act {
         match self {
             Act::Preview => Some(json("PreviewRequest")),
             Act::Load => Some(json("LoadRequest")),
-            Act::Transform => Some(rows_or_json()),
+            Act::Transform => Some(rows_or_json("TransformRequest", "TransformPart")),
             Act::Query => None,
         }
     }
@@ -91,10 +91,7 @@ impl Act {
                 ),
             ];
         }
-        let mut all = vec![json!({
-            "name": "source", "in": "path", "required": true,
-            "description": "Id, name or `@kind.name`", "schema": { "type": "string" }
-        })];
+        let mut all = vec![source_parameter()];
         if self == Act::Query {
             let asked = <LoadQuery as utoipa::IntoParams>::into_params(|| None);
             all.extend(asked.iter().filter_map(|p| serde_json::to_value(p).ok()));
@@ -103,12 +100,13 @@ impl Act {
     }
 }
 
-/// A request as JSON, or rows in any other format.
-fn rows_or_json() -> Value {
+/// A request as JSON, or rows in any other format, or a part with what is asked
+/// and one with the rows.
+pub(super) fn rows_or_json(request: &str, part: &str) -> Value {
     let mut content = Map::new();
     for format in FORMATS {
         let schema = match format {
-            Format::Json => reference("TransformRequest"),
+            Format::Json => reference(request),
             Format::Ndjson | Format::Csv => json!({ "type": "string" }),
             Format::Arrow | Format::Parquet => json!({ "type": "string", "format": "binary" }),
         };
@@ -117,7 +115,7 @@ fn rows_or_json() -> Value {
     let binary = json!({ "type": "string", "format": "binary" });
     let parts = json!({ "type": "object", "required": ["request", "data"],
         "additionalProperties": false,
-        "properties": { "request": reference("TransformPart"), "data": binary } });
+        "properties": { "request": reference(part), "data": binary } });
     let request = json!({ "request": { "contentType": "application/json" } });
     let parts = json!({ "schema": parts, "encoding": request });
     content.insert("multipart/form-data".to_owned(), parts);
@@ -146,6 +144,7 @@ pub(crate) fn add_operations(document: &mut Value) {
             json!({ "get": operation(Act::Query, format), "post": operation(Act::Load, format) }),
         );
     }
+    super::profile::document::add_operations(paths);
 }
 
 fn operation(act: Act, format: Option<Format>) -> Value {
@@ -268,9 +267,20 @@ fn format_parameters(act: Act, shown: Format, negotiated: bool) -> Vec<Value> {
         text,
         json!({ "type": "string", "maxLength": 200 }),
     ));
-    all.push(json!({
+    all.push(run_id_parameter());
+    all
+}
+
+pub(super) fn source_parameter() -> Value {
+    json!({
+        "name": "source", "in": "path", "required": true,
+        "description": "Id, name or `@kind.name`", "schema": { "type": "string" }
+    })
+}
+
+pub(super) fn run_id_parameter() -> Value {
+    json!({
         "name": "weir-run-id", "in": "header", "required": false,
         "description": "Your own id for this run", "schema": { "type": "string", "format": "uuid" }
-    }));
-    all
+    })
 }

@@ -12,19 +12,19 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use weir_core::{BatchStream, Context, Error, Kind, PushDown, Read, Result, memory_of};
 use weir_engine::Answer;
-use weir_engine::steps::Report;
 use weir_store::SourceRow;
 use weir_wire::{Rows, RowsOptions, respond};
 
 use super::others::Beside;
-use super::steps::Work;
+use super::steps::{Work, Worked};
 use super::{
     Call, Count, access, answer, data_headers, delivery, recorded, timing_header, total,
     total_headers,
 };
+use crate::auth::Caller;
 use crate::problem::{ApiError, ApiResult};
 use crate::runs::{Begin, Run, RunId, RunKind};
-use crate::state::Limits;
+use crate::state::{App, Limits};
 
 /// A load, understood.
 pub(super) struct Load {
@@ -85,17 +85,14 @@ impl Load {
         ctx.bounded(ctx.memory.admit(true)).await?;
         let total = total(&self.call.app, &self.row, &self.read, &ctx, self.count).await?;
         let access = access("load", &self.row, &self.read, run.id());
-        let opened = self.through(run.id(), &ctx, false);
         let Call { app, caller, .. } = &self.call;
-        let through = recorded(app, caller, access, opened).await?;
-        if let Some(report) = through.report {
+        let opened = self.opening(run.id(), &ctx).open(false);
+        let Opened { worked, .. } = recorded(app, caller, access, opened).await?;
+        if let Some(report) = worked.report {
             run.reports(report);
         }
         let prepared = start.elapsed();
-        let rows = Rows {
-            batches: within(through.rows.batches, &app.limits),
-            ..through.rows
-        };
+        let rows = within(worked.rows, &app.limits);
         let memory = ctx.memory.clone();
         let ended = Box::pin(ctx.clone().ended());
         let mut delivery = delivery(&self.call, &self.row, run, memory, ended);
@@ -105,26 +102,71 @@ impl Load {
         let is_plain = self.work.is_empty();
         data_headers(&mut response, &self.row, &self.read, run.id(), is_plain);
         total_headers(&mut response, total);
-        timing_header(&mut response, prepared, start.elapsed());
+        timing_header(&mut response, prepared, "first_batch", start.elapsed());
         Ok(response)
     }
 
+    fn opening<'a>(&'a self, run: Uuid, ctx: &'a Context) -> Opening<'a> {
+        Opening {
+            app: &self.call.app,
+            caller: &self.call.caller,
+            row: &self.row,
+            read: &self.read,
+            work: &self.work,
+            run,
+            ctx,
+        }
+    }
+
+    async fn only_say(&self, id: RunId) -> Result<Response> {
+        let ctx = self.call.app.context(self.limit);
+        let _stop = ctx.cancel.clone().drop_guard();
+        let access = access("dry_run", &self.row, &self.read, id.id);
+        let Call { app, caller, .. } = &self.call;
+        let opened = self.opening(id.id, &ctx).open(true);
+        let Opened { worked, mut told } = recorded(app, caller, access, opened).await?;
+        told.columns = columns(&worked.rows.schema);
+        let mut response = axum::Json(told).into_response();
+        super::run_header(&mut response, id.id);
+        Ok(response)
+    }
+}
+
+/// What is to be read of a source, and what is done with it.
+pub(super) struct Opening<'a> {
+    pub(super) app: &'a App,
+    pub(super) caller: &'a Caller,
+    pub(super) row: &'a SourceRow,
+    pub(super) read: &'a Read,
+    pub(super) work: &'a Work,
+    /// The run that reads it.
+    pub(super) run: Uuid,
+    pub(super) ctx: &'a Context,
+}
+
+/// Rows behind the steps, and how they come about.
+pub(super) struct Opened {
+    pub(super) worked: Worked,
+    told: DryRun,
+}
+
+impl Opening<'_> {
     /// The rows of the source, through the steps that the read does not do. Without
     /// any rows where it is only told what would be done.
-    async fn through(&self, run: Uuid, ctx: &Context, is_dry: bool) -> Result<Through> {
-        let Call { app, caller, .. } = &self.call;
+    pub(super) async fn open(self, is_dry: bool) -> Result<Opened> {
+        let Opening { app, row, ctx, .. } = self;
         let (mut work, mut read, mut pushed) = (self.work.clone(), self.read.clone(), 0);
         if work.may_push_down() {
             let whole = Read::all(read.target.clone());
-            let whole = answer(app, &self.row, &whole, ctx).await?;
+            let whole = answer(app, row, &whole, ctx).await?;
             pushed = work.push_down(&mut read, &whole.schema);
         }
-        let answer = answer(app, &self.row, &read, ctx).await?;
+        let answer = answer(app, row, &read, ctx).await?;
         let others = Arc::new(Beside {
             app: app.clone(),
-            caller: caller.clone(),
+            caller: self.caller.clone(),
             ctx: ctx.clone(),
-            run,
+            run: self.run,
         });
         let mut told = DryRun::of(&answer, &read);
         told.pushed.steps = pushed;
@@ -135,37 +177,22 @@ impl Load {
                 false => answer.stream,
             },
         };
-        let (rows, report) = work.run(app, rows, others, ctx).await?;
-        Ok(Through { rows, report, told })
+        let worked = work.run(app, rows, others, ctx).await?;
+        Ok(Opened { worked, told })
     }
-
-    async fn only_say(&self, id: RunId) -> Result<Response> {
-        let ctx = self.call.app.context(self.limit);
-        let _stop = ctx.cancel.clone().drop_guard();
-        let access = access("dry_run", &self.row, &self.read, id.id);
-        let opened = self.through(id.id, &ctx, true);
-        let Call { app, caller, .. } = &self.call;
-        let Through { rows, mut told, .. } = recorded(app, caller, access, opened).await?;
-        told.columns = columns(&rows.schema);
-        let mut response = axum::Json(told).into_response();
-        super::run_header(&mut response, id.id);
-        Ok(response)
-    }
-}
-
-/// Rows behind the steps, and how they come about.
-struct Through {
-    rows: Rows,
-    report: Option<Report>,
-    told: DryRun,
 }
 
 /// The rows, up to the limits of a load; beyond them they end as a failure.
-fn within(batches: BatchStream, limits: &Limits) -> BatchStream {
+pub(super) fn within(rows: Rows, limits: &Limits) -> Rows {
     let (most_rows, most_bytes) = (limits.load_rows, limits.load_bytes);
     if most_rows.is_none() && most_bytes.is_none() {
-        return batches;
+        return rows;
     }
+    let batches = bounded(rows.batches, most_rows, most_bytes);
+    Rows { batches, ..rows }
+}
+
+fn bounded(batches: BatchStream, most_rows: Option<u64>, most_bytes: Option<u64>) -> BatchStream {
     let (mut rows, mut bytes) = (0_u64, 0_u64);
     let check = move |batch: RecordBatch| {
         rows += batch.num_rows() as u64;

@@ -8,6 +8,7 @@ pub(crate) mod document;
 mod load;
 mod others;
 mod preview;
+pub(crate) mod profile;
 mod recorded;
 mod request;
 pub(crate) mod steps;
@@ -39,6 +40,10 @@ use crate::state::App;
 use load::Load;
 pub use load::{DryRun, DryRunColumn};
 pub use preview::PreviewAnswer;
+pub use profile::{
+    ProfileAnswer, ProfilePart, ProfileRequest, ProfileSourceRequest, profile_route,
+    source_profile_route,
+};
 use recorded::{access, recorded};
 pub use request::{Count, LoadQuery, LoadRequest, PreviewRequest};
 use steps::{Place, Work};
@@ -306,11 +311,11 @@ fn log_end(outcome: &Outcome, run: uuid::Uuid, source: &str) {
     }
 }
 
-/// How long it took to prepare the read, and then until the first rows came.
-fn timing_header(response: &mut Response, prepared: Duration, all: Duration) {
+/// How long it took to prepare the read, and then until `what` was there.
+fn timing_header(response: &mut Response, prepared: Duration, what: &str, all: Duration) {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let text = format!(
-        "prepare;dur={:.1}, first_batch;dur={:.1}",
+        "prepare;dur={:.1}, {what};dur={:.1}",
         millis(prepared),
         millis(all.saturating_sub(prepared))
     );

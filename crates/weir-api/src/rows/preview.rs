@@ -18,7 +18,7 @@ use weir_wire::{Envelope, Format, Rows, preview_envelope, respond};
 
 use super::others::Beside;
 use super::request::{PreviewRequest, split_query};
-use super::steps::{Place, Work};
+use super::steps::{Place, Work, Worked};
 use super::{
     Call, Nothing, access, answer, data_headers, delivery, format_options, recorded, timing_header,
     total, total_headers,
@@ -117,7 +117,7 @@ pub(super) async fn preview(
         respond(taken.rows(schema), options, delivery).await?
     };
     data_headers(&mut response, &row, &read, run.id(), work.is_empty());
-    timing_header(&mut response, prepared, came);
+    timing_header(&mut response, prepared, "first_batch", came);
     total_headers(&mut response, counted);
     let truncated = if truncated { "true" } else { "false" };
     response
@@ -174,7 +174,7 @@ impl Shown {
         });
         let truncated = self.taken.truncated;
         let rows = self.taken.rows(self.schema);
-        let (rows, report) = work.run(&call.app, rows, others, ctx).await?;
+        let Worked { rows, report, .. } = work.run(&call.app, rows, others, ctx).await?;
         limits.check_columns(rows.schema.fields().len(), None)?;
         let (most, bytes) = (limits.preview_rows, limits.preview_bytes);
         let taking = take(rows.batches, most, bytes, ctx.memory.hold());

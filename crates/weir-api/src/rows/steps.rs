@@ -105,6 +105,16 @@ pub struct Work {
     told: Arc<Told>,
 }
 
+/// Rows behind the steps.
+pub struct Worked {
+    /// The rows.
+    pub rows: Rows,
+    /// What each step did, where there were steps.
+    pub report: Option<Report>,
+    /// What columns mean of which the caller said so, by the names that they have now.
+    pub kinds: Vec<(String, ColumnKind)>,
+}
+
 /// What an error about steps is told with.
 struct Told {
     place: Place,
@@ -174,6 +184,11 @@ impl Work {
         }
     }
 
+    /// Tells what is wrong where the caller said it.
+    pub fn tell(&self, error: Error) -> Error {
+        self.told.tell(error)
+    }
+
     /// Passes `rows` through the steps; the report is complete when they have ended.
     pub async fn run(
         &self,
@@ -181,9 +196,13 @@ impl Work {
         rows: Rows,
         others: Arc<dyn Others>,
         ctx: &Context,
-    ) -> Result<(Rows, Option<Report>)> {
+    ) -> Result<Worked> {
         if self.is_empty() {
-            return Ok((rows, None));
+            return Ok(Worked {
+                rows,
+                report: None,
+                kinds: self.kinds.clone(),
+            });
         }
         let options = TransformOptions {
             kinds: self.kinds.clone(),
@@ -208,7 +227,11 @@ impl Work {
             schema: transformed.schema,
             batches: batches.map_err(move |error| told.tell(error)).boxed(),
         };
-        Ok((rows, Some(transformed.report)))
+        Ok(Worked {
+            rows,
+            report: Some(transformed.report),
+            kinds: transformed.kinds,
+        })
     }
 }
 

@@ -17,9 +17,10 @@ use weir_core::{Context, Result, config};
 use weir_engine::steps::Report;
 use weir_wire::{Delivery, Format, Outcome, RowsOptions, respond};
 
-use super::body::{Body, TransformQuery};
+use super::body::{Body, Given, TransformQuery};
 use super::others::Beside;
 use super::request::split_query;
+use super::steps::{Asked, Worked};
 use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
 use crate::problem::{ApiError, ApiResult, Problem};
@@ -86,6 +87,7 @@ async fn transform(format: Option<Format>, app: App, request: Request) -> ApiRes
     let body = Body {
         headers: parts.headers,
         asked,
+        more: None,
         body,
     };
     let answered = through(&app, &caller, &run, body, options).await;
@@ -102,7 +104,7 @@ async fn through(
     app: &App,
     caller: &Caller,
     run: &Arc<Run>,
-    body: Body,
+    body: Body<Asked>,
     options: RowsOptions,
 ) -> Result<Response> {
     let mut ctx = run.context(Duration::from_millis(app.limits.load_ms));
@@ -110,14 +112,14 @@ async fn through(
     ctx.cancel = ctx.cancel.child_token();
     let stop = ctx.cancel.clone().drop_guard();
     ctx.bounded(ctx.memory.admit(true)).await?;
-    let (work, rows) = body.read(app, caller, &ctx).await?;
+    let Given { work, rows, .. } = body.read(app, caller, &ctx).await?;
     let others = Arc::new(Beside {
         app: app.clone(),
         caller: caller.clone(),
         ctx: ctx.clone(),
         run: run.id(),
     });
-    let (rows, report) = work.run(app, rows, others, &ctx).await?;
+    let Worked { rows, report, .. } = work.run(app, rows, others, &ctx).await?;
     app.limits.check_columns(rows.schema.fields().len(), None)?;
     if let Some(report) = &report {
         run.reports(report.clone());

@@ -35,6 +35,8 @@ pub enum RunKind {
     Preview,
     /// Rows of a body through steps; not recorded.
     Transform,
+    /// What is in rows; not recorded.
+    Profile,
 }
 
 impl RunKind {
@@ -43,13 +45,14 @@ impl RunKind {
             RunKind::Load => "load",
             RunKind::Preview => "preview",
             RunKind::Transform => "transform",
+            RunKind::Profile => "profile",
         }
     }
 
     fn is_recorded(self) -> bool {
         match self {
             RunKind::Load => true,
-            RunKind::Preview | RunKind::Transform => false,
+            RunKind::Preview | RunKind::Transform | RunKind::Profile => false,
         }
     }
 }
@@ -140,6 +143,12 @@ impl Active {
         self.row.status == RunStatus::Running.name()
     }
 
+    /// Whether it reads all rows of a source: a load, or a profile of one.
+    fn is_load(&self) -> bool {
+        let is_profile = self.row.kind == RunKind::Profile.name();
+        self.row.kind == RunKind::Load.name() || (is_profile && self.row.source_id.is_some())
+    }
+
     fn stop(&self, why: Why) {
         // The first reason counts.
         let _ = self.asked.set(why);
@@ -185,10 +194,10 @@ impl Runs {
         self.active.lock().len()
     }
 
-    /// How many loads run.
+    /// How many loads run, and profiles of sources.
     pub fn loads(&self) -> usize {
         let active = self.active.lock();
-        let is_load = |run: &&Active| run.is_running() && run.row.kind == RunKind::Load.name();
+        let is_load = |run: &&Active| run.is_running() && run.is_load();
         active.values().filter(is_load).count()
     }
 
@@ -215,11 +224,10 @@ impl Runs {
         if active.contains_key(&id) || self.ended.lock().find(id).is_some() {
             return Err(run_id_taken());
         }
-        let is_load = |run: &Active| run.row.kind == RunKind::Load.name();
         let same = |other: &&Active| {
-            is_load(other) && other.is_running() && other.row.key_id == run.row.key_id
+            other.is_load() && other.is_running() && other.row.key_id == run.row.key_id
         };
-        if is_load(&run) && active.values().filter(same).count() >= most {
+        if run.is_load() && active.values().filter(same).count() >= most {
             return Err(too_many(most));
         }
         active.insert(id, run);
@@ -241,8 +249,8 @@ impl Runs {
         self.active.lock().remove(&id);
     }
 
-    /// Ends a run that is not recorded. Transforms stay for a while, and
-    /// previews that have a report.
+    /// Ends a run that is not recorded. Transforms and profiles stay for a while,
+    /// and previews that have a report.
     fn keep(&self, id: Uuid, end: &RunEnd) {
         self.mark(id, end);
         // Under the lock, so that it can be found at any time.
@@ -250,7 +258,9 @@ impl Runs {
         let Some(Active { row, labels, .. }) = active.remove(&id) else {
             return;
         };
-        if row.kind == RunKind::Transform.name() || row.report.is_some() {
+        let is_kept =
+            [RunKind::Transform.name(), RunKind::Profile.name()].contains(&row.kind.as_str());
+        if is_kept || row.report.is_some() {
             self.ended.lock().add(row, labels);
         }
     }

@@ -127,7 +127,7 @@ fn ended(status: &str) -> &str {
 async fn look(app: &App, caller: &Caller, given: &str) -> Result<RunRow> {
     let missing = || {
         Error::new(Kind::NotFound, format!("no run `{given}`"))
-            .hint("GET /v1/runs lists the runs your key may see; previews and transforms are known for an hour at most")
+            .hint("GET /v1/runs lists the runs your key may see; previews, transforms and profiles are known for an hour at most")
     };
     let id = Uuid::try_parse(given).map_err(|_| missing())?;
     let sight = sight(caller);

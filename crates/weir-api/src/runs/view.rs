@@ -13,7 +13,7 @@ use weir_store::RunRow;
 pub struct RunView {
     /// Its id, as in the header `weir-run-id`.
     pub id: Uuid,
-    /// `load`, `write`; for an hour at most, on the instance that ran it, `transform` and `preview`.
+    /// `load`, `write`; for an hour at most, on the instance that ran it, `transform`, `profile` and `preview`.
     pub kind: String,
     /// `running`, `succeeded`, `failed` or `cancelled`.
     pub status: String,

@@ -127,6 +127,14 @@ impl Frame {
         }
     }
 
+    /// What columns mean of which that was said, by name.
+    pub(crate) fn meant(&self) -> Vec<(String, ColumnKind)> {
+        let named = self.schema.fields().iter().zip(&self.kinds);
+        named
+            .filter_map(|(field, kind)| Some((field.name().clone(), (*kind)?)))
+            .collect()
+    }
+
     /// Begins the next step.
     pub(crate) fn step(mut self, tally: Arc<Tally>, side: Option<Side>) -> Result<Self> {
         self.tally = tally;

@@ -72,7 +72,7 @@ fn visible(read: &Read, schema: &Schema) -> Schema {
 
 fn push(step: &Planned, read: &mut Read, seen: &Schema, kinds: &[(String, ColumnKind)]) -> Push {
     match step.kind.op {
-        "select" => args::<Select>(step).map_or(Push::No, |step| select(step, read, seen)),
+        "select" => args::<Select>(step).map_or(Push::No, |step| select(step, read, seen, kinds)),
         "filter_rows" => args::<FilterRows>(step)
             .map_or(Push::No, |args| filter(&args, &step.at, read, seen, kinds)),
         "sort_rows" => args::<SortBy>(step).map_or(Push::No, |step| sort(&step, read, seen, kinds)),
@@ -92,8 +92,12 @@ fn has(seen: &Schema, name: &str) -> bool {
     seen.fields().iter().any(|field| field.name() == name)
 }
 
-fn select(step: Select, read: &mut Read, seen: &Schema) -> Push {
+fn select(step: Select, read: &mut Read, seen: &Schema, kinds: &[(String, ColumnKind)]) -> Push {
     if step.columns.is_empty() || !step.columns.iter().all(|name| has(seen, name)) {
+        return Push::No;
+    }
+    // A column of which the caller says what it means is there to be found.
+    if !kinds.iter().all(|(name, _)| step.columns.contains(name)) {
         return Push::No;
     }
     read.columns = Some(step.columns);

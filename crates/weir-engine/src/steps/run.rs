@@ -39,6 +39,8 @@ pub struct Transformed {
     pub stream: BatchStream,
     /// What each step did; complete once the rows have ended.
     pub report: Report,
+    /// What columns mean of which the caller said so, by the names that they have now.
+    pub kinds: Vec<(String, ColumnKind)>,
 }
 
 impl Engine {
@@ -62,12 +64,14 @@ impl Engine {
                 frame = self.settled(late, ctx).await?;
             }
         }
+        let kinds = frame.meant();
         let (plan, schema) = frame.into_plan();
         let stream = self.run(&plan, &schema, ctx).await?;
         Ok(Transformed {
             schema,
             stream,
             report,
+            kinds,
         })
     }
 

@@ -141,6 +141,15 @@ pub(super) const LIST: &[Route] = &[
         Hidden,
     ),
     route("POST", "/v1/transform", Reader, ROWS, 200, No),
+    route("POST", "/v1/profile", Reader, ROWS, 200, No),
+    route(
+        "POST",
+        "/v1/sources/{source}/profile",
+        Reader,
+        READ,
+        200,
+        Hidden,
+    ),
     route("GET", "/v1/credentials", Reader, "", 200, No),
     route("POST", "/v1/credentials", Editor, CREDENTIAL, 201, Outside),
     route(
