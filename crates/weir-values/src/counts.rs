@@ -14,6 +14,10 @@ use weir_core::Result;
 
 use crate::order::KeyKind;
 
+mod groups;
+
+pub use groups::Key;
+
 /// How often each value is there.
 pub struct Counts {
     data_type: DataType,

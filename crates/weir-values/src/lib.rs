@@ -27,7 +27,9 @@ pub mod pieces;
 pub mod quantile;
 pub mod replace;
 pub mod scale;
+pub mod sketch;
 pub mod texts;
 pub mod trim;
+pub mod words;
 
 pub use kinds::ColumnKind;

@@ -237,6 +237,15 @@ impl Moments {
         self.m3 = self.m3 * factor * factor * factor;
     }
 
+    /// From here on floats come as well.
+    pub fn widen(&mut self) {
+        if let Some(whole) = self.whole.take() {
+            self.sum = whole.sum as f64 * two_to(self.scale);
+            self.rest = 0.0;
+            (self.min, self.max) = (whole.min as f64, whole.max as f64);
+        }
+    }
+
     /// Adds what another has seen of the same column.
     pub fn merge(&mut self, mut other: Moments) {
         if other.count == 0 {

@@ -156,6 +156,22 @@ impl Group {
         }
     }
 
+    fn add(&mut self, key: u64, count: u64) {
+        let rest = u64::BITS - self.known;
+        if rest != u64::BITS && key >> rest != self.prefix {
+            return;
+        }
+        match &mut self.state {
+            State::Collecting(found) => {
+                found.extend(std::iter::repeat_n(key, count as usize));
+            }
+            State::Counting(counts) => {
+                let bits = BITS.min(rest);
+                counts[(key >> (rest - bits)) as usize & ((1 << bits) - 1)] += count;
+            }
+        }
+    }
+
     fn push(&mut self, keys: &[u64]) {
         let rest = u64::BITS - self.known;
         let prefix = self.prefix;
@@ -215,6 +231,13 @@ impl Selection {
     pub fn push(&mut self, keys: &[u64]) {
         for group in &mut self.groups {
             group.push(keys);
+        }
+    }
+
+    /// Looks at a key that is there `count` times.
+    pub fn add(&mut self, key: u64, count: u64) {
+        for group in &mut self.groups {
+            group.add(key, count);
         }
     }
 

@@ -4,6 +4,7 @@
 use arrow::array::ArrayRef;
 
 use crate::case::Changed;
+use crate::detect::bare;
 use crate::kinds::ColumnKind;
 use crate::patterns::is_valid;
 use crate::texts::Texts;
@@ -59,6 +60,19 @@ pub fn blank_to_null(array: &ArrayRef) -> Changed {
     mended(array, |text| text.trim().is_empty(), |_| None)
 }
 
+/// The texts without the blanks and quotes around them, null where nothing is
+/// left; a column that is no text stays.
+pub fn unquote(array: &ArrayRef) -> Changed {
+    let is_letter = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'');
+    let wrong = |text: &str| match (text.as_bytes().first(), text.as_bytes().last()) {
+        (Some(first), Some(last)) if is_letter(first) && is_letter(last) => false,
+        _ => text.is_empty() || bare(text).len() != text.len(),
+    };
+    mended(array, wrong, |text| {
+        Some(bare(text)).filter(|text| !text.is_empty())
+    })
+}
+
 /// What a value that is not valid becomes: null in numbers and dates, else the
 /// word `invalid`.
 pub fn fix(array: &ArrayRef, kind: ColumnKind) -> Changed {
@@ -102,6 +116,23 @@ mod tests {
             &StringArray::from(vec![Some("a"), None, None])
         );
         assert_eq!(made.cells, 2);
+    }
+
+    #[test]
+    fn quotes_go_with_the_blanks() {
+        let made = unquote(&column(&["a", " 'b' ", "\"", "", "é", "\" \"", "a'b"]));
+        assert_eq!(
+            made.array.as_string::<i32>(),
+            &StringArray::from(vec![
+                Some("a"),
+                Some("b"),
+                None,
+                None,
+                Some("é"),
+                None,
+                Some("a'b")
+            ])
+        );
     }
 
     #[test]
