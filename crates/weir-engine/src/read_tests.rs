@@ -72,7 +72,12 @@ async fn filter_order_limit_and_columns_in_that_order() {
         ..read()
     };
     let answer = engine(dir.path())
-        .finish(scan(vec![rows(1000)], 2), &read, &memory(64 << 20), &Compute::current())
+        .finish(
+            scan(vec![rows(1000)], 2),
+            &read,
+            &memory(64 << 20),
+            &Compute::current(),
+        )
         .unwrap();
     assert_eq!(answer.residue, ["filter", "order_by", "limit", "columns"]);
     let batches: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
@@ -94,7 +99,12 @@ async fn sorting_spills_and_stays_stable() {
         ..read()
     };
     let answer = engine(dir.path())
-        .finish(scan(batches, 0), &read, &memory(16 << 20), &Compute::current())
+        .finish(
+            scan(batches, 0),
+            &read,
+            &memory(16 << 20),
+            &Compute::current(),
+        )
         .unwrap();
     let sorted: Vec<RecordBatch> = answer.stream.try_collect().await.unwrap();
     let count: usize = sorted.iter().map(RecordBatch::num_rows).sum();
@@ -122,7 +132,12 @@ async fn sorting_spills_and_stays_stable() {
 async fn nothing_left_passes_through() {
     let dir = tempfile::tempdir().unwrap();
     let answer = engine(dir.path())
-        .finish(scan(vec![rows(10)], 0), &read(), &memory(1 << 20), &Compute::current())
+        .finish(
+            scan(vec![rows(10)], 0),
+            &read(),
+            &memory(1 << 20),
+            &Compute::current(),
+        )
         .unwrap();
     assert!(answer.residue.is_empty());
 }

@@ -18,27 +18,28 @@ const LETTERS: [u8; 128] = {
 const fn is_between(byte: u8) -> bool {
     matches!(
         byte,
-        b'\t'..=b'\r'
-            | b' '
-            | b':'
-            | b';'
-            | b'.'
-            | b','
-            | b'/'
-            | b'\\'
-            | b'&'
-            | b'`'
-            | b'"'
-            | b'\''
-            | b'('
-            | b')'
-            | b'['
-            | b']'
-            | b'{'
-            | b'}'
-            | b'<'
-            | b'>'
-            | 0
+        b'\t'
+            ..=b'\r'
+                | b' '
+                | b':'
+                | b';'
+                | b'.'
+                | b','
+                | b'/'
+                | b'\\'
+                | b'&'
+                | b'`'
+                | b'"'
+                | b'\''
+                | b'('
+                | b')'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
+                | b'<'
+                | b'>'
+                | 0
     )
 }
 
@@ -88,8 +89,17 @@ mod tests {
 
     #[test]
     fn marks_stand_between_words() {
-        assert_eq!(words("The quick, (brown) FOX"), ["the", "quick", "brown", "fox"]);
-        assert_eq!(words("a/b\\c&d:e;f.g`h\"i'j[k]{l}"), "abcdefghijkl".split("").filter(|c| !c.is_empty()).collect::<Vec<_>>());
+        assert_eq!(
+            words("The quick, (brown) FOX"),
+            ["the", "quick", "brown", "fox"]
+        );
+        assert_eq!(
+            words("a/b\\c&d:e;f.g`h\"i'j[k]{l}"),
+            "abcdefghijkl"
+                .split("")
+                .filter(|c| !c.is_empty())
+                .collect::<Vec<_>>()
+        );
         assert_eq!(words("e-mail user_1 #tag"), ["e-mail", "user_1", "#tag"]);
         assert_eq!(words("  .  "), Vec::<String>::new());
         assert_eq!(words("ÄRGER\u{3000}ΣΑΣ, ok"), ["ärger", "σας", "ok"]);

@@ -4,13 +4,23 @@
 mod across;
 mod advice;
 mod adviser;
+mod again;
 mod cells;
 mod collinear;
+mod column;
+mod first;
 mod forms;
+mod groups;
 mod pairs;
+mod parts;
 mod rows;
 mod run;
+mod second;
+mod shown;
+mod spread;
+mod statistics;
 mod suggest;
+mod tally;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -84,3 +94,6 @@ fn by_name<S: Serializer>(columns: &[ProfiledColumn], to: S) -> Result<S::Ok, S:
     }
     map.end()
 }
+
+#[cfg(test)]
+mod tests;

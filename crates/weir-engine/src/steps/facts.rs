@@ -425,7 +425,7 @@ pub(super) async fn spooled(
 }
 
 /// An array with one row, as the report shows it.
-pub(super) fn shown(value: &ArrayRef) -> serde_json::Value {
+pub(crate) fn shown(value: &ArrayRef) -> serde_json::Value {
     use serde_json::Value;
     let show = || -> Result<Value> {
         let field = Field::new("value", value.data_type().clone(), true);

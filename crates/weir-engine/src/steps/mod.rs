@@ -50,6 +50,8 @@ pub use spool::{Spool, Spooled};
 
 pub(crate) use cells::is_plain_text;
 pub(crate) use constant::default_value;
+pub(crate) use enter::Enter;
+pub(crate) use facts::shown;
 pub(crate) use lower::session;
 pub(crate) use operator::later;
 

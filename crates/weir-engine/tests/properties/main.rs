@@ -18,11 +18,11 @@ use naive::{Row, keeps, order_of};
 use proptest::prelude::*;
 use render::{OPS, condition, tree};
 use serde_json::json;
+use weir_core::task::Compute;
 use weir_core::{
     Comparison, Nulls, Operand, Order, Predicate, PushDown, Pushed, Read, Scan, StreamId, Target,
     Value,
 };
-use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits, parse_condition, parse_filter, parse_predicate};
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -185,7 +185,12 @@ fn finished(batches: Vec<RecordBatch>, read: &Read) -> Vec<RecordBatch> {
     };
     let answer = Engine::new(limits)
         .unwrap()
-        .finish(scan, read, &weir_core::Account::unbounded(), &Compute::current())
+        .finish(
+            scan,
+            read,
+            &weir_core::Account::unbounded(),
+            &Compute::current(),
+        )
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

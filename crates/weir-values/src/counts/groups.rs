@@ -175,7 +175,8 @@ mod tests {
         floats.each(0..9, |key, count| {
             found.push((floats.value(key).unwrap(), count));
         });
-        let one = |value: f64| -> ArrayRef { Arc::new(arrow::array::Float64Array::from(vec![value])) };
+        let one =
+            |value: f64| -> ArrayRef { Arc::new(arrow::array::Float64Array::from(vec![value])) };
         assert_eq!(found, [(one(-3.0), 2), (one(3.0), 1)]);
     }
 }

@@ -62,7 +62,9 @@ impl Quantiles {
 
     fn grow(&mut self) {
         self.levels.push(Vec::new());
-        self.room = (0..self.levels.len()).map(|level| self.capacity(level)).sum();
+        self.room = (0..self.levels.len())
+            .map(|level| self.capacity(level))
+            .sum();
     }
 
     /// Every second key of the first level that is full goes one level up.
