@@ -140,6 +140,7 @@ pub(crate) async fn undeclared(subject: &Subject<'_>) -> Outcome {
             Capability::Preview,
             source.scan(ctx, &subject.read()).await.err(),
         ),
+        (Capability::Write, source.check_writable().err()),
     ];
     for (capability, error) in answers {
         let refused = error.is_some_and(|error| error.kind() == Kind::Unsupported);

@@ -13,6 +13,7 @@ use crate::config::nearest;
 use crate::context::Context;
 use crate::erased::{AnyConnector, Erased};
 use crate::error::{Error, Kind, Result};
+use crate::sink::Sink;
 use crate::source::Source;
 
 /// A system that Weir can speak to.
@@ -94,6 +95,8 @@ pub enum Capability {
     Preview,
     /// All rows, streamed.
     Load,
+    /// Rows into streams.
+    Write,
 }
 
 /// A connector with the roles its handle was proved to have: each `with_…`
@@ -102,10 +105,14 @@ pub enum Capability {
 pub struct Entry<C: Connector> {
     pub(crate) connector: C,
     pub(crate) source: Option<AsSource<C::Handle>>,
+    pub(crate) sink: Option<AsSink<C::Handle>>,
 }
 
 /// How a handle is seen as a source; exists only where it is one.
 type AsSource<Handle> = fn(Arc<Handle>) -> Arc<dyn Source>;
+
+/// The same for sinks.
+type AsSink<Handle> = fn(Arc<Handle>) -> Arc<dyn Sink>;
 
 impl<C: Connector> Entry<C> {
     /// A connector without roles yet.
@@ -113,6 +120,7 @@ impl<C: Connector> Entry<C> {
         Entry {
             connector,
             source: None,
+            sink: None,
         }
     }
 
@@ -123,6 +131,16 @@ impl<C: Connector> Entry<C> {
         C::Handle: Source,
     {
         self.source = Some(|handle| handle);
+        self
+    }
+
+    /// Rows can be written to the handle.
+    #[must_use]
+    pub fn with_sink(mut self) -> Self
+    where
+        C::Handle: Sink,
+    {
+        self.sink = Some(|handle| handle);
         self
     }
 

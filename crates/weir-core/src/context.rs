@@ -95,6 +95,17 @@ impl Context {
         }
     }
 
+    /// An error when the call must have ended by now.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        if self.deadline.left().is_zero() {
+            return Err(deadline_passed());
+        }
+        Ok(())
+    }
+
     /// Why the call must end, as soon as it must.
     pub async fn ended(self) -> Error {
         tokio::select! {

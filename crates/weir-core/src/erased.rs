@@ -2,6 +2,7 @@
 //! call gets its span, deadline, cancellation and redaction of error text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
@@ -13,9 +14,10 @@ use tracing::Instrument;
 use crate::config::{self, FieldFacts};
 use crate::connector::{Capability, Connector, Descriptor, Entry};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SourceFault};
 use crate::read::Read;
 use crate::secret::MASK;
+use crate::sink::{Rows, Sink, Write, Written};
 use crate::source::{Discover, Page, Scan, Source, StreamInfo, StreamSchema, TestReport};
 use crate::stream_id::StreamId;
 
@@ -66,6 +68,9 @@ impl<C: Connector> Erased<C> {
                 Capability::Preview,
                 Capability::Load,
             ]);
+        }
+        if entry.sink.is_some() {
+            capabilities.push(Capability::Write);
         }
         Erased {
             descriptor: entry.connector.describe(),
@@ -124,7 +129,11 @@ impl<C: Connector> AnyConnector for Erased<C> {
         let handle = Arc::new(handle);
         Ok(OpenSource {
             kind: self.descriptor.kind,
-            source: self.entry.source.map(|as_source| as_source(handle)),
+            source: self
+                .entry
+                .source
+                .map(|as_source| as_source(Arc::clone(&handle))),
+            sink: self.entry.sink.map(|as_sink| as_sink(handle)),
             scrub: Arc::new(scrub),
         })
     }
@@ -218,6 +227,7 @@ pub fn memory_of_array(array: &ArrayRef) -> usize {
 pub struct OpenSource {
     kind: &'static str,
     source: Option<Arc<dyn Source>>,
+    sink: Option<Arc<dyn Sink>>,
     scrub: Arc<Scrubber>,
 }
 
@@ -331,4 +341,52 @@ impl OpenSource {
         .boxed();
         Ok(scan)
     }
+
+    /// The sink, where the connector has one.
+    fn writer(&self) -> Result<&Arc<dyn Sink>> {
+        self.sink.as_ref().ok_or_else(|| {
+            Error::unsupported(format!("{} sources cannot be written to", self.kind)).hint(
+                "GET /v1/connectors says by `capabilities` which connectors can: those with `write`",
+            )
+        })
+    }
+
+    /// Whether rows can be written at all; the error says why not.
+    pub fn check_writable(&self) -> Result<()> {
+        self.writer().map(drop)
+    }
+
+    /// See [`Sink::write`]. Ends with an error when the deadline passes or the
+    /// call is cancelled, but not between the begin of the commit and its outcome.
+    pub async fn write(&self, ctx: &Context, write: &Write, rows: Rows) -> Result<Written> {
+        let span = tracing::info_span!("source", kind = self.kind, call = "write");
+        let work = self.writer()?.write(ctx, write, rows).instrument(span);
+        tokio::pin!(work);
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut work => outcome,
+            ended = ctx.clone().ended() => {
+                if write.commit.has_begun() {
+                    let outcome = tokio::time::timeout(COMMIT_LIMIT, work).await;
+                    outcome.unwrap_or_else(|_| Err(unknown_outcome()))
+                } else {
+                    Err(ended)
+                }
+            }
+        };
+        outcome.map_err(|e| self.scrub.clean(e))
+    }
+}
+
+/// How long the outcome of a commit is waited for once the call has ended.
+const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// A commit whose outcome nobody can tell.
+pub fn unknown_outcome() -> Error {
+    Error::source(
+        SourceFault::Data,
+        "the connection was lost while the rows were committed; whether they were written is not known",
+    )
+    .code("commit_unknown")
+    .hint("look into the target before you send the rows again; replace, upsert and ignore may be repeated safely")
 }

@@ -16,6 +16,7 @@ pub mod predicate;
 pub mod read;
 pub mod reference;
 pub mod secret;
+pub mod sink;
 pub mod source;
 pub mod stream_id;
 pub mod task;
@@ -29,6 +30,7 @@ pub use memory::{Account, Memory};
 pub use predicate::{Comparison, Conjuncts, Operand, Predicate, Value};
 pub use read::{Nulls, Order, Read, Target};
 pub use secret::Secret;
+pub use sink::{Commit, Rows, SchemaChange, Sink, Write, WriteMode, Written};
 pub use source::{
     BatchStream, Column, Discover, Estimate, Page, PushDown, Pushed, Scan, Source, StreamInfo,
     StreamSchema, TestReport, TestStep,

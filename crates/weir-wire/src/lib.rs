@@ -13,15 +13,15 @@ mod respond;
 
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use weir_core::task::Compute;
-use weir_core::{Account, BatchStream, Error};
+use weir_core::{Account, Error};
 
 pub use envelope::{Envelope, preview_envelope};
 pub use input::{Intake, Media, Part, Parts, Spool, accepted, body_error, paced, rows_in, rows_of};
 pub use negotiate::{FormatQuery, negotiate};
 pub use respond::{data_headers, respond};
+pub use weir_core::Rows;
 pub use weir_formats::decode;
 pub use weir_formats::{ArrowCodec, CsvOut, Format, ParquetCodec, Shape, unique_names};
 
@@ -103,14 +103,6 @@ impl ContentEncoding {
             ContentEncoding::Zstd => "zstd",
         }
     }
-}
-
-/// Rows to send.
-pub struct Rows {
-    /// Schema of every batch.
-    pub schema: SchemaRef,
-    /// The batches. They are polled on the compute runtime.
-    pub batches: BatchStream,
 }
 
 /// How rows are sent, and who hears of the end.
