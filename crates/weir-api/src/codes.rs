@@ -44,6 +44,16 @@ pub const PAGES: &[Page] = &[
         "Check user, password, certificate and database; POST /v1/sources/{s}/test shows the step that failed.",
     ),
     page(
+        "bad_column_name",
+        "A name that no column can have",
+        "The rows have a column without a name, with a NUL in it, or two of one name. Rename the columns.",
+    ),
+    page(
+        "bad_row",
+        "A row cannot be written",
+        "The detail says which row, counted from 1 without a header, which column and why; nothing was written. Correct the row or leave it out, and send all rows again.",
+    ),
+    page(
         "body_stalled",
         "The body stood still",
         "The body did not arrive in time; GET /v1/limits says how long it may pause. Send it again without pauses.",
@@ -72,6 +82,11 @@ pub const PAGES: &[Page] = &[
         "code_refused",
         "Code is never run",
         "Python in a payload is not run, whatever it does. Write it as SQL (`sql`, or `add_column` with an `expression`), or as steps; GET /v1/transforms lists them.",
+    ),
+    page(
+        "commit_unknown",
+        "Nobody knows whether the rows were written",
+        "The connection was lost in the very moment in which the rows were committed. Look into the target before you send them again; replace, upsert and ignore may be repeated safely.",
     ),
     page(
         "conflict",
@@ -249,6 +264,11 @@ pub const PAGES: &[Page] = &[
         "Names are unique; choose another one or change the existing resource.",
     ),
     page(
+        "no_columns",
+        "The rows have no columns",
+        "Send rows with at least one column.",
+    ),
+    page(
         "no_file_roots",
         "This service may read no local files",
         "Its operator names the folders in WEIR_FILE_ROOTS; none are allowed by default.",
@@ -414,6 +434,11 @@ pub const PAGES: &[Page] = &[
         "The service cannot reach its own database. Try again after Retry-After.",
     ),
     page(
+        "stream_exists",
+        "The stream is there already",
+        "Mode `fail` writes only what was not there. Write with another mode, or into another stream.",
+    ),
+    page(
         "timeout_too_long",
         "The timeout is too long",
         "timeout_ms may be at most load_ms of GET /v1/limits.",
@@ -532,6 +557,11 @@ pub const PAGES: &[Page] = &[
         "unsupported_media_type",
         "This media type is not taken",
         "The detail names what is taken.",
+    ),
+    page(
+        "unsupported_type",
+        "The target has no such type",
+        "The detail names the column. Convert it first, for example to string or json.",
     ),
     page(
         "uri_too_long",

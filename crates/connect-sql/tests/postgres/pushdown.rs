@@ -1,10 +1,10 @@
 //! What is pushed down answers as the engine would: the same rows, in the same order.
 
 use arrow::record_batch::RecordBatch;
+use weir_core::task::Compute;
 use weir_core::{
     Comparison, Nulls, OpenSource, Operand, Order, Predicate, PushDown, Pushed, Read, Value,
 };
-use weir_core::task::Compute;
 use weir_engine::{Engine, EngineLimits};
 
 use crate::support::*;
