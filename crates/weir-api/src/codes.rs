@@ -529,6 +529,11 @@ pub const PAGES: &[Page] = &[
         "GET /v1/transforms lists every step with the JSON Schema of its arguments; the detail names the nearest one.",
     ),
     page(
+        "unknown_suggestion",
+        "No such suggestion",
+        "`suggestions` names what a profile may suggest; the hint lists every id, and `all` stands for those that a profile of the rows makes.",
+    ),
+    page(
         "unknown_type",
         "No such type",
         "The hint lists the types that can be asked for.",

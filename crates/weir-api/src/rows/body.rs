@@ -29,6 +29,7 @@ pub(super) struct TransformQuery {
     pub(super) recipe: Option<String>,
     pub(super) types: Option<String>,
     pub(super) column_types: Option<String>,
+    pub(super) suggestions: Option<String>,
 }
 
 impl TransformQuery {
@@ -38,15 +39,16 @@ impl TransformQuery {
             recipe,
             types,
             column_types,
+            suggestions,
         } = self;
-        [steps, recipe, types, column_types]
+        [steps, recipe, types, column_types, suggestions]
             .into_iter()
             .all(Option::is_none)
     }
 
     async fn work(self, app: &App, caller: &Caller) -> Result<Work> {
         let (steps, types) = (self.steps.as_deref(), self.column_types.as_deref());
-        let asked = Asked::of_query(steps, self.recipe, types)?;
+        let asked = Asked::of_query(steps, self.recipe, types, self.suggestions)?;
         let mut work = Work::of(app, caller, asked, Place::Query).await?;
         work.types.extend(types_text(self.types.as_deref())?);
         Ok(work)

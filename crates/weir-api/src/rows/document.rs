@@ -85,6 +85,11 @@ impl Act {
                     text_of(8192),
                 ),
                 option(
+                    "suggestions",
+                    "`all`, or ids of suggestions joined by commas: what a profile of the rows behind the steps suggests is applied to them",
+                    json!({ "type": "string" }),
+                ),
+                option(
                     "recipe",
                     "A saved recipe: `name`, or `name@3` for one of its versions",
                     json!({ "type": "string" }),

@@ -86,6 +86,9 @@ pub struct PreviewRequest {
     /// What columns mean for the steps (`number`, `datetime`, …), by name.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub column_types: Option<Map<String, Json>>,
+    /// `all`, or ids of suggestions: what a profile of the rows behind the steps suggests is applied to them.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub suggestions: Option<Json>,
     /// Tell how many rows there are in all, before any step.
     #[serde(default)]
     pub count: Count,
@@ -134,6 +137,9 @@ pub struct LoadRequest {
     /// What columns mean for the steps (`number`, `datetime`, …), by name.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub column_types: Option<Map<String, Json>>,
+    /// `all`, or ids of suggestions: what a profile of the rows behind the steps suggests is applied to them.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub suggestions: Option<Json>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
     pub dry_run: bool,
@@ -175,6 +181,8 @@ pub struct LoadQuery {
     /// What columns mean for the steps, as a JSON object.
     #[param(max_length = 8192)]
     pub column_types: Option<String>,
+    /// `all`, or ids of suggestions joined by commas: what a profile of the rows behind the steps suggests is applied to them.
+    pub suggestions: Option<String>,
     /// Only say what would be pushed down and what the source estimates.
     #[serde(default)]
     #[param(default = false)]
@@ -192,6 +200,7 @@ impl PreviewRequest {
             steps: self.steps.take(),
             recipe: self.recipe.take(),
             column_types: self.column_types.take(),
+            suggestions: self.suggestions.take(),
         }
     }
 
@@ -224,6 +233,7 @@ impl LoadRequest {
             steps: self.steps.take(),
             recipe: self.recipe.take(),
             column_types: self.column_types.take(),
+            suggestions: self.suggestions.take(),
         }
     }
 
@@ -251,7 +261,9 @@ impl LoadQuery {
     /// Takes out what is to be done with the rows.
     pub fn asked(&mut self) -> Result<Asked> {
         let (steps, types) = (self.steps.take(), self.column_types.take());
-        Asked::of_query(steps.as_deref(), self.recipe.take(), types.as_deref())
+        let suggestions = self.suggestions.take();
+        let recipe = self.recipe.take();
+        Asked::of_query(steps.as_deref(), recipe, types.as_deref(), suggestions)
     }
 
     /// The read; errors name query parameters.

@@ -12,6 +12,7 @@ use weir_core::config::{self, nearest};
 use weir_core::types::parse_field;
 use weir_core::{BatchStream, Context, Error, FieldError, Read, Result};
 use weir_engine::ColumnKind;
+use weir_engine::profile::Choice;
 use weir_engine::steps::{Others, Pipeline, Report, Side, TransformOptions};
 use weir_wire::Rows;
 
@@ -35,6 +36,8 @@ pub struct Asked {
     pub recipe: Option<String>,
     /// What columns mean, or are read as.
     pub column_types: Option<Map<String, Value>>,
+    /// Which suggestions of a profile are applied behind the steps.
+    pub suggestions: Option<Value>,
 }
 
 impl Asked {
@@ -43,6 +46,7 @@ impl Asked {
         steps: Option<&str>,
         recipe: Option<String>,
         column_types: Option<&str>,
+        suggestions: Option<String>,
     ) -> Result<Self> {
         let long = |name: &str, text: &str| {
             let message = format!("`{name}` is longer than {MAX_STEPS} bytes");
@@ -69,6 +73,7 @@ impl Asked {
             steps: steps.transpose()?,
             recipe,
             column_types: types.transpose()?,
+            suggestions: suggestions.map(Value::String),
         })
     }
 }
@@ -99,6 +104,7 @@ impl Place {
 #[derive(Clone)]
 pub struct Work {
     pipeline: Pipeline,
+    choice: Option<Choice>,
     /// Types that columns are read as, where a format has none.
     pub types: Vec<FieldRef>,
     kinds: Vec<(String, ColumnKind)>,
@@ -137,10 +143,12 @@ impl Work {
             recipe: recipe.as_ref().map(|recipe| recipe.title.clone()),
             own_types: own_types.keys().cloned().collect(),
         });
+        let choice = chosen(asked.suggestions.as_ref(), place)?;
         let understood = understood(recipe, asked.steps.unwrap_or_default(), own_types);
         let (pipeline, kinds, types) = understood.map_err(|error| told.tell(error))?;
         Ok(Work {
             pipeline,
+            choice,
             types,
             kinds,
             told,
@@ -149,7 +157,7 @@ impl Work {
 
     /// Whether rows stay as they are.
     pub fn is_empty(&self) -> bool {
-        self.pipeline.is_empty()
+        self.pipeline.is_empty() && self.choice.is_none()
     }
 
     /// Refuses types to read as, where rows bring their own.
@@ -210,13 +218,14 @@ impl Work {
             others: Some(others),
         };
         let (app, pipeline, inner) = (app.clone(), self.pipeline.clone(), ctx.clone());
+        let choice = self.choice.clone();
         let planning = async move {
             let side = Side {
                 schema: rows.schema,
                 stream: rows.batches,
             };
             app.engine
-                .transform(side, &pipeline, &options, &inner)
+                .transform_with(side, &pipeline, choice.as_ref(), &options, &inner)
                 .await
         };
         let planned = ctx.bounded(async { ctx.compute.spawn(planning).await? });
@@ -247,6 +256,18 @@ fn ending(stream: BatchStream, ctx: Context) -> BatchStream {
         }
     };
     futures::stream::unfold(Some((stream, ctx)), next).boxed()
+}
+
+/// Which suggestions are applied.
+fn chosen(given: Option<&Value>, place: Place) -> Result<Option<Choice>> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let at = place.of("suggestions", "");
+    match (place, given) {
+        (Place::Query, Value::String(text)) => Choice::of_text(text, &at),
+        _ => Choice::parse(given, &at),
+    }
 }
 
 type Understood = (Pipeline, Vec<(String, ColumnKind)>, Vec<FieldRef>);
@@ -300,7 +321,7 @@ impl Told {
         {
             return self.of_recipe(&pointer, &message);
         }
-        for name in ["steps", "column_types"] {
+        for name in ["steps", "column_types", "suggestions"] {
             let below = pointer.strip_prefix('/').and_then(|p| p.strip_prefix(name));
             if let Some(below) = below.filter(|p| p.is_empty() || p.starts_with('/')) {
                 let message = match place {

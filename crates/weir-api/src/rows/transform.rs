@@ -46,6 +46,9 @@ pub struct TransformRequest {
     /// What columns mean (`number`, `datetime`, …), or are read as (`int64`, …), by name.
     #[schema(value_type = Option<Object>)]
     pub column_types: Option<Value>,
+    /// `all`, or ids of suggestions: what a profile of the rows behind the steps suggests is applied to them.
+    #[schema(value_type = Option<Value>)]
+    pub suggestions: Option<Value>,
 }
 
 /// What to do with rows: the part `request` of a body of parts.
@@ -61,6 +64,9 @@ pub struct TransformPart {
     /// What columns mean, or are read as, by name.
     #[schema(value_type = Option<Object>)]
     pub column_types: Option<Value>,
+    /// `all`, or ids of suggestions: what a profile of the rows behind the steps suggests is applied to them.
+    #[schema(value_type = Option<Value>)]
+    pub suggestions: Option<Value>,
 }
 
 /// `POST /v1/transform` for one format, or negotiated.

@@ -5,6 +5,7 @@ mod across;
 mod advice;
 mod adviser;
 mod again;
+mod apply;
 mod cells;
 mod collinear;
 mod column;
@@ -95,5 +96,7 @@ fn by_name<S: Serializer>(columns: &[ProfiledColumn], to: S) -> Result<S::Ok, S:
     map.end()
 }
 
+#[cfg(test)]
+mod across_tests;
 #[cfg(test)]
 mod tests;

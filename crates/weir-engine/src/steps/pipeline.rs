@@ -124,6 +124,16 @@ pub(super) struct Planned {
     pub(super) pushed: bool,
     /// What the step itself says that columns mean.
     pub(super) kinds: Vec<(String, ColumnKind)>,
+    /// The suggestion that it comes from.
+    pub(super) suggested: Option<Suggested>,
+}
+
+/// A suggestion that the caller chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Suggested {
+    pub(super) id: &'static str,
+    /// Whether the rows call for it; else nothing is done.
+    pub(super) is_needed: bool,
 }
 
 impl std::fmt::Debug for StepKind {
@@ -150,6 +160,38 @@ impl Pipeline {
             .map(|(n, step)| parse(step, At::new(at, n)));
         Ok(Pipeline {
             steps: parsed.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The steps of suggestions: each with its id, and the step where the rows
+    /// call for it, else its name. All of them stand at `at`.
+    pub(crate) fn suggested(
+        steps: &[(&'static str, std::result::Result<Value, &'static str>)],
+        at: &str,
+    ) -> Result<Self> {
+        let planned = steps.iter().enumerate().map(|(n, (id, step))| {
+            let at = At::new(at, n);
+            let planned = match step {
+                Ok(step) => parse(step, at)?,
+                Err(op) => Planned {
+                    kind: kind_of(op).ok_or_else(|| unknown(op, &at))?,
+                    args: Value::Null,
+                    at,
+                    ask: None,
+                    pushed: false,
+                    kinds: Vec::new(),
+                    suggested: None,
+                },
+            };
+            let is_needed = step.is_ok();
+            let suggested = Some(Suggested { id, is_needed });
+            Ok(Planned {
+                suggested,
+                ..planned
+            })
+        });
+        Ok(Pipeline {
+            steps: planned.collect::<Result<_>>()?,
         })
     }
 
@@ -195,6 +237,7 @@ fn parse(step: &Value, at: At) -> Result<Planned> {
         ask,
         pushed: false,
         kinds: Vec::new(),
+        suggested: None,
     })
 }
 
@@ -210,6 +253,7 @@ fn payload(fields: &Map<String, Value>, at: At) -> Result<Planned> {
         ask,
         pushed: false,
         kinds: mapped.kinds,
+        suggested: None,
     })
 }
 

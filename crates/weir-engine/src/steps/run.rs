@@ -53,7 +53,19 @@ impl Engine {
         options: &TransformOptions,
         ctx: &Context,
     ) -> Result<Transformed> {
-        let mut report = Report::default();
+        let report = Report::default();
+        self.passed(rows, pipeline, options, report, ctx).await
+    }
+
+    /// The same, behind steps that have reported already.
+    pub(crate) async fn passed(
+        &self,
+        rows: Side,
+        pipeline: &Pipeline,
+        options: &TransformOptions,
+        mut report: Report,
+        ctx: &Context,
+    ) -> Result<Transformed> {
         let mut frame = entered(rows, options)?;
         for (n, step) in pipeline.steps.iter().enumerate() {
             frame = put(frame, step, options, &mut report).await?;
@@ -142,6 +154,14 @@ async fn put(
         report.begin(step.kind.op).set("pushed_down", true);
         return Ok(frame);
     }
+    let tally = report.begin(step.kind.op);
+    if let Some(suggested) = step.suggested {
+        tally.set("suggestion", suggested.id);
+        if !suggested.is_needed {
+            tally.set("is_needed", false);
+            return Ok(frame);
+        }
+    }
     let side = match &step.ask {
         None => None,
         Some(ask) => {
@@ -152,7 +172,7 @@ async fn put(
             Some(others.open(ask, &step.at).await?)
         }
     };
-    let mut frame = frame.step(report.begin(step.kind.op), side)?;
+    let mut frame = frame.step(tally, side)?;
     frame.mean_where_known(&step.kinds);
     (step.kind.plan)(step.args.clone(), frame, &step.at)
 }

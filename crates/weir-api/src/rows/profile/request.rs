@@ -149,6 +149,7 @@ impl Said for ProfilePart {
             steps: self.steps,
             recipe: self.recipe,
             column_types: self.column_types,
+            suggestions: None,
         };
         let counting = Counting {
             clean: self.clean,
@@ -176,6 +177,7 @@ impl ProfileQuery {
             recipe: self.recipe,
             types: self.types,
             column_types: self.column_types,
+            suggestions: None,
         };
         (asked, name.map(|name| (name, counting)))
     }
@@ -201,6 +203,7 @@ impl ProfileSourceRequest {
             steps: self.steps,
             recipe: self.recipe,
             column_types: self.column_types,
+            suggestions: None,
             dry_run: false,
             count: Count::None,
         };
