@@ -40,6 +40,8 @@ pub(super) struct FoundAcross {
     pub(super) rows: u64,
     /// Rows less different rows; rows are compared as they came.
     pub(super) duplicate_rows: u64,
+    /// Whether that is an estimate, by a sketch of the different rows.
+    pub(super) is_estimate: bool,
     /// Rows in which an invalid cell stands.
     pub(super) invalid_rows: u64,
     /// Rows in which every cell has a value.
@@ -66,7 +68,7 @@ impl Across {
     pub(super) fn new(
         columns: &[ReadColumn],
         schema: &Schema,
-        _approximate: bool,
+        approximate: bool,
         env: &Env,
     ) -> Result<Self> {
         let numbers = columns.iter().filter(|column| column.kind.is_number());
@@ -88,7 +90,7 @@ impl Across {
                 ..FoundAcross::default()
             },
             keys: Keys::new(),
-            distinct: Distinct::new(env),
+            distinct: Distinct::new(env, approximate),
             pairs,
             numbers,
             hold,
@@ -141,7 +143,9 @@ impl Across {
     /// What was found in all rows.
     pub(super) async fn finish(self) -> Result<FoundAcross> {
         let mut found = self.found;
-        found.duplicate_rows = found.rows - self.distinct.count().await?;
+        let different = self.distinct.count().await?;
+        found.duplicate_rows = found.rows.saturating_sub(different.rows);
+        found.is_estimate = different.is_estimate;
         for (at, first) in self.numbers.iter().enumerate() {
             for (behind, second) in self.numbers[at + 1..].iter().enumerate() {
                 let r = self.pairs.r(at, at + 1 + behind);

@@ -26,7 +26,7 @@ fn counted(hashes: &[u128], most: usize, batch: usize) -> u64 {
         for batch in hashes.chunks(batch) {
             distinct.push(batch).await.unwrap();
         }
-        distinct.count().await.unwrap()
+        distinct.count().await.unwrap().rows
     })
 }
 
@@ -45,6 +45,28 @@ fn different_rows_are_counted_in_memory_and_in_parts_on_disk() {
     // Few rows that come often stay in memory, and of one there is one part.
     assert_eq!(counted(&of(&[7; 50_000]), 1 << 16, 4096), 1);
     assert_eq!(counted(&[], 1 << 16, 4096), 0);
+}
+
+#[test]
+fn an_estimate_takes_the_place_of_the_disk() {
+    let keys = Keys::new();
+    let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(0..200_000));
+    let hashes = keys.hashes(&[rows], 200_000).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        for (bytes, is_estimate) in [(256 << 20, false), (4 << 20, true)] {
+            let (engine, ctx) = (engine(dir.path()), context(bytes));
+            let env = Env::new(engine.task(&ctx.memory), &ctx);
+            let mut distinct = Distinct::new(&env, true);
+            for batch in hashes.chunks(8192) {
+                distinct.push(batch).await.unwrap();
+            }
+            let counted = distinct.count().await.unwrap();
+            assert_eq!(counted.is_estimate, is_estimate);
+            let off = counted.rows.abs_diff(200_000);
+            assert!(off <= if is_estimate { 8_000 } else { 0 }, "{counted:?}");
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use weir_values::imputation::{RowChoice, Strategy, Thresholds};
+use weir_values::sketch::Distinct as Sketch;
 
 use super::adviser::{Adviser, Counted, facts, time_column};
 use super::collinear::collinear;
@@ -12,6 +13,9 @@ const NAMED: usize = 5;
 
 /// The seed of steps that draw by chance, so that they can be run again.
 const SEED: u64 = 42;
+
+/// Standard errors of an estimate beyond which it tells something.
+const SURE: f64 = 3.0;
 
 /// What should be done, in the order of the specification.
 pub(super) fn suggestions(seen: &Adviser) -> Vec<Suggestion> {
@@ -155,7 +159,7 @@ fn fixed(seen: &Adviser) -> Option<Suggestion> {
     let kind = |n: usize| seen.found.columns[columns[n]].kind;
     let names = listed(seen, &columns, |n| format!("{} of {}", cells[n], kind(n)));
     let (all, rows) = (seen.fixed.all_cells(), seen.fixed.rows);
-    let reason = format!("{all} values are not valid for what their column means: {names}.");
+    let reason = format!("Values are not valid for what their column means: {names}.");
     let step = json!({"op": "fix_syntax_errors", "columns": named(seen, &columns)});
     let facts =
         (0..columns.len()).map(|n| json!({"type": kind(n), "invalid_value_count": cells[n]}));
@@ -307,7 +311,9 @@ fn predicted(seen: &Adviser) -> Option<Suggestion> {
 
 fn duplicates(seen: &Adviser) -> Option<Suggestion> {
     let (rows, all) = (seen.found.across.duplicate_rows, seen.found.rows);
-    let reason = format!("{rows} of {all} rows repeat another row.");
+    let is_estimate = seen.found.across.is_estimate;
+    let about = if is_estimate { "About " } else { "" };
+    let reason = format!("{about}{rows} of {all} rows repeat another row.");
     let made = suggestion(
         seen,
         id::DROP_DUPLICATES,
@@ -316,7 +322,12 @@ fn duplicates(seen: &Adviser) -> Option<Suggestion> {
         reason,
     );
     let cells = rows * seen.found.columns.len() as u64;
-    (rows > 0).then(|| made.with(rows, cells))
+    // What an estimate is off by is no reason.
+    let least = match is_estimate {
+        true => all as f64 * SURE * Sketch::ERROR,
+        false => 0.0,
+    };
+    (rows as f64 > least).then(|| made.with(rows, cells))
 }
 
 fn outliers(seen: &Adviser) -> Option<Suggestion> {
@@ -324,7 +335,7 @@ fn outliers(seen: &Adviser) -> Option<Suggestion> {
     let names = listed(seen, &columns, |n| cells[n].to_string());
     let rows = seen.far.rows;
     let reason = format!(
-        "{rows} rows have a value more than 3 standard deviations from the mean of its column: {names}."
+        "Values lie more than 3 standard deviations from the mean of their column: {names}."
     );
     let step =
         json!({"op": "remove_outliers", "method": "zscore", "columns": named(seen, &columns)});

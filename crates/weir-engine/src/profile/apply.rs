@@ -8,10 +8,11 @@ use serde_json::Value;
 use weir_core::config::nearest;
 use weir_core::{Context, Error, Result};
 
+use super::run::Kept;
 use super::suggest::{ALL, Choice, Suggestion, id};
 use super::{Profile, ProfileOptions};
 use crate::read::Engine;
-use crate::steps::{Env, Pipeline, Side, TransformOptions, Transformed};
+use crate::steps::{Pipeline, Side, TransformOptions, Transformed};
 
 /// Where a request says which suggestions are applied.
 const AT: &str = "/suggestions";
@@ -93,26 +94,20 @@ impl Engine {
         };
         let Transformed {
             schema,
-            mut stream,
+            stream,
             report,
             kinds,
         } = before;
-        let env = Env::new(self.task(&ctx.memory), ctx);
-        let mut spool = env.spool(&schema);
-        while let Some(batch) = stream.next().await.transpose()? {
-            spool.push(batch).await?;
-        }
-        drop(stream);
-        let spooled = spool.done().await?;
-        let again = || Side {
-            schema: std::sync::Arc::clone(&schema),
-            stream: spooled.read(),
-        };
         let profiled = ProfileOptions {
             kinds,
             ..ProfileOptions::default()
         };
-        let profile = self.profile(again(), &profiled, ctx).await?;
+        let rows = Side { schema, stream };
+        let Kept {
+            profile,
+            schema,
+            rows,
+        } = self.profile_kept(rows, &profiled, ctx).await?;
         let there = |pointer: &str| match pointer.is_empty() {
             true => String::new(),
             false => AT.to_owned(),
@@ -122,7 +117,11 @@ impl Engine {
             kinds: profile.kinds,
             ..options.clone()
         };
-        let applied = async { self.passed(again(), &steps?, &options, report, ctx).await };
+        let rows = Side {
+            schema,
+            stream: rows.read(),
+        };
+        let applied = async { self.passed(rows, &steps?, &options, report, ctx).await };
         let applied = applied.await.map_err(|error| error.repointed(there))?;
         let stream = applied.stream.map_err(move |error| error.repointed(there));
         Ok(Transformed {

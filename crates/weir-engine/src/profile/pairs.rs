@@ -58,7 +58,7 @@ impl Sums {
 /// A column's piece around its mean.
 #[derive(Debug, Default)]
 struct Centred {
-    /// As they came.
+    /// Scaled and shifted.
     plain: Vec<f64>,
     /// Around the mean; 0 where there is no value.
     values: Vec<f64>,
@@ -78,6 +78,9 @@ pub(super) struct Pairs {
     columns: usize,
     /// Values are divided by 2^this.
     scales: Vec<Option<i32>>,
+    /// The first value, which is taken from all: what is left of values that lie
+    /// close together is exact.
+    shifts: Vec<Option<f64>>,
     /// Of the pairs (0, 1), (0, 2), …, (1, 2), ….
     sums: Vec<Sums>,
     pieces: Vec<Centred>,
@@ -90,6 +93,7 @@ impl Pairs {
         Pairs {
             columns,
             scales: vec![None; columns],
+            shifts: vec![None; columns],
             sums: vec![Sums::default(); columns * columns.saturating_sub(1) / 2],
             pieces: pieces.collect(),
         }
@@ -114,7 +118,8 @@ impl Pairs {
             let len = PIECE.min(rows - start);
             for (at, column) in columns.iter().enumerate() {
                 let times = factor(self.scales[at].unwrap_or(0));
-                self.pieces[at].fill(column, start, len, times);
+                let shift = self.shifts[at].unwrap_or(0.0);
+                self.pieces[at].fill(column, start, len, (times, shift));
             }
             let mut sums = self.sums.iter_mut();
             for (first, left) in self.pieces.iter().enumerate() {
@@ -134,9 +139,17 @@ impl Pairs {
     /// Sees to it that the squares of the column's values exist.
     fn rescale(&mut self, at: usize, column: &Float64Array) {
         let largest = largest(column);
-        if largest == 0.0 {
-            return;
+        if largest > 0.0 {
+            self.scale(at, largest);
         }
+        if self.shifts[at].is_none() {
+            let times = factor(self.scales[at].unwrap_or(0));
+            let first = column.iter().flatten().next();
+            self.shifts[at] = first.map(|first| first * times);
+        }
+    }
+
+    fn scale(&mut self, at: usize, largest: f64) {
         let exponent = exponent(largest);
         let needed = match self.scales[at] {
             None if exponent.abs() <= UNSCALED => 0,
@@ -149,6 +162,9 @@ impl Pairs {
             return;
         };
         let by = factor(-by);
+        if let Some(shift) = &mut self.shifts[at] {
+            *shift *= by;
+        }
         for other in (0..self.columns).filter(|other| *other != at) {
             let place = self.place(at.min(other), at.max(other));
             let sums = &mut self.sums[place];
@@ -195,13 +211,21 @@ fn exponent(value: f64) -> i32 {
 }
 
 impl Centred {
-    fn fill(&mut self, column: &Float64Array, start: usize, len: usize, times: f64) {
+    /// `(times, shift)`: what values are multiplied by, and what is taken from them.
+    fn fill(
+        &mut self,
+        column: &Float64Array,
+        start: usize,
+        len: usize,
+        (times, shift): (f64, f64),
+    ) {
         let values = &column.values()[start..start + len];
         let nulls = column.nulls().map(|nulls| nulls.slice(start, len));
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         self.plain.clear();
         self.there.clear();
-        self.plain.extend(values.iter().map(|value| value * times));
+        let shifted = values.iter().map(|value| value * times - shift);
+        self.plain.extend(shifted);
         if let Some(nulls) = &nulls {
             mask(nulls, &mut self.plain, &mut self.there);
         }

@@ -5,7 +5,8 @@
 //! The count is taken for exact: a row's two hashes of 64 bits have keys of their
 //! own, drawn anew for each count, so nobody can make up rows that collide. Of
 //! 2^40 different rows two agree in both hashes with a chance of 2^−49, which is
-//! less than that of the memory failing.
+//! less than that of the memory failing. Where an estimate will do, a sketch takes
+//! the place of the disk.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use weir_core::Result;
 use weir_core::memory::Hold;
+use weir_values::sketch::Distinct as Sketch;
 
 use crate::groups::lanes::{Bytes, Lane, lane};
 use crate::steps::{Env, Spool, Spooled};
@@ -162,11 +164,24 @@ pub(super) struct Distinct {
     /// Bytes that they fill in memory at most.
     most: usize,
     spools: Option<Vec<Spool>>,
+    /// Whether an estimate will do beyond memory, and what makes it then.
+    may_estimate: bool,
+    sketch: Option<Sketch>,
+}
+
+/// How many different rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) rows: u64,
+    pub(super) is_estimate: bool,
 }
 
 impl Distinct {
-    pub(super) fn new(env: &Env) -> Self {
-        Distinct::of(env, env.request_limit() / SHARE)
+    pub(super) fn new(env: &Env, may_estimate: bool) -> Self {
+        Distinct {
+            may_estimate,
+            ..Distinct::of(env, env.request_limit() / SHARE)
+        }
     }
 
     /// Those that fill at most `most` bytes of memory.
@@ -182,10 +197,16 @@ impl Distinct {
             hold: env.hold(),
             most,
             spools: None,
+            may_estimate: false,
+            sketch: None,
         }
     }
 
     pub(super) async fn push(&mut self, hashes: &[u128]) -> Result<()> {
+        if let Some(sketch) = &mut self.sketch {
+            hashes.iter().for_each(|hash| sketch.add(*hash as u64));
+            return Ok(());
+        }
         let shift = 128 - PART_BITS * (self.level + 1);
         for hash in hashes {
             let part = (hash >> shift) as usize % PARTS;
@@ -206,6 +227,16 @@ impl Distinct {
         self.env.check()?;
         if self.fits(self.most / 2) || self.level + 1 == LEVELS {
             return self.hold.set(self.bytes()).await;
+        }
+        if self.may_estimate {
+            let mut sketch = Sketch::default();
+            let hashes = std::mem::take(&mut self.parts);
+            hashes
+                .iter()
+                .flatten()
+                .for_each(|hash| sketch.add(*hash as u64));
+            self.sketch = Some(sketch);
+            return self.hold.try_set(0);
         }
         let spool = || self.env.spool(&schema()).on_disk();
         self.spools = Some((0..PARTS).map(|_| spool()).collect());
@@ -244,7 +275,17 @@ impl Distinct {
     }
 
     /// How many different ones there are.
-    pub(super) fn count(mut self) -> BoxFuture<'static, Result<u64>> {
+    pub(super) async fn count(mut self) -> Result<Counted> {
+        let sketch = self.sketch.take();
+        let is_estimate = sketch.is_some();
+        let rows = match sketch {
+            Some(sketch) => sketch.estimate(),
+            None => self.exactly().await?,
+        };
+        Ok(Counted { rows, is_estimate })
+    }
+
+    fn exactly(mut self) -> BoxFuture<'static, Result<u64>> {
         async move {
             self.write(1).await?;
             let Some(spools) = self.spools.take() else {
@@ -282,7 +323,7 @@ async fn of_part(mut within: Distinct, part: &Spooled) -> Result<u64> {
     while let Some(batch) = batches.next().await.transpose()? {
         within.push(&read(&batch)).await?;
     }
-    within.count().await
+    within.exactly().await
 }
 
 fn schema() -> SchemaRef {

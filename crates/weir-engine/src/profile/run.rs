@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::{Map, Value, json};
 use weir_core::{BatchStream, Context, Result};
 use weir_values::ColumnKind;
+use weir_values::sketch::Distinct as Sketch;
 
 use super::across::FoundAcross;
 use super::adviser::Adviser;
@@ -16,7 +17,7 @@ use super::statistics::{Finished, Room, share};
 use super::suggest::{Found, FoundColumn};
 use super::{Profile, ProfileOptions, ProfiledColumn};
 use crate::read::Engine;
-use crate::steps::{Enter, Env, Operator, Side};
+use crate::steps::{Enter, Env, Operator, Side, Spooled};
 
 /// The share of a request's memory that parts of values fill.
 const PARTS: usize = 4;
@@ -30,10 +31,22 @@ impl Engine {
         options: &ProfileOptions,
         ctx: &Context,
     ) -> Result<Profile> {
+        let kept = self.profile_kept(rows, options, ctx).await?;
+        Ok(kept.profile)
+    }
+
+    /// The same, with the rows.
+    pub(super) async fn profile_kept(
+        &self,
+        rows: Side,
+        options: &ProfileOptions,
+        ctx: &Context,
+    ) -> Result<Kept> {
         let enter = Arc::new(Enter);
         let schema = enter.schema(&rows.schema)?;
         let env = Env::new(self.task(&ctx.memory), ctx);
-        let input = enter.run(rows.stream, rows.schema, env.clone());
+        // It is asked again after its end.
+        let input = enter.run(rows.stream.fuse().boxed(), rows.schema, env.clone());
         let reading = Reading {
             kinds: given(&schema, options)?,
             schema,
@@ -45,6 +58,13 @@ impl Engine {
         let work = ctx.compute.spawn(profiled(reading, input));
         ctx.bounded(async { work.await? }).await
     }
+}
+
+/// A profile, and the rows that it is of.
+pub(super) struct Kept {
+    pub(super) profile: Profile,
+    pub(super) schema: SchemaRef,
+    pub(super) rows: Spooled,
 }
 
 /// What the caller says that columns mean.
@@ -62,7 +82,7 @@ fn given(schema: &SchemaRef, options: &ProfileOptions) -> Result<Vec<Option<Colu
     Ok(kinds)
 }
 
-async fn profiled(reading: Reading, input: BatchStream) -> Result<Profile> {
+async fn profiled(reading: Reading, input: BatchStream) -> Result<Kept> {
     let FirstFound {
         columns,
         across,
@@ -72,6 +92,7 @@ async fn profiled(reading: Reading, input: BatchStream) -> Result<Profile> {
     let mut columns = finished(columns, &reading.env).await?;
     drop(hold);
     let (dataset, correlations) = dataset(&columns, &across);
+    let is_estimate = across.is_estimate;
     let found = found(&reading, &columns, across);
     let mut adviser = Adviser::new(found, &reading.env)?;
     reading.second(&mut columns, &spooled, &mut adviser).await?;
@@ -92,12 +113,25 @@ async fn profiled(reading: Reading, input: BatchStream) -> Result<Profile> {
             statistics: column.statistics,
         });
     }
-    Ok(Profile {
+    let profile = Profile {
         dataset,
         columns: shown,
         suggestions: advice.suggestions,
         kinds: advice.kinds,
-        approximate: reading.approximate.then(|| json!({"columns": estimates})),
+        approximate: reading.approximate.then(|| {
+            let mut about = json!({"columns": estimates});
+            if is_estimate {
+                let error = json!({"standard_error_of_rows": Sketch::ERROR});
+                about["dataset"] =
+                    json!({"duplicate_row_count": error, "duplicate_row_rate": error});
+            }
+            about
+        }),
+    };
+    Ok(Kept {
+        profile,
+        schema: reading.schema,
+        rows: spooled,
     })
 }
 
