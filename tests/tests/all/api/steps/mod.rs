@@ -8,3 +8,4 @@ mod nasty;
 mod parts;
 mod reports;
 mod sources;
+mod suggestions;
