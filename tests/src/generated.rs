@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::{project, tables};
+use crate::{profiles, project, tables};
 
 /// Every generated file, relative to the repository, with its text.
 pub fn files() -> Vec<(PathBuf, String)> {
@@ -25,6 +25,7 @@ pub fn files() -> Vec<(PathBuf, String)> {
         (PathBuf::from("openapi/operations.txt"), operations()),
         (PathBuf::from("docs/CONNECTORS.md"), catalogue(connectors)),
         (PathBuf::from("docs/TRANSFORMS.md"), transforms()),
+        (PathBuf::from("docs/PROFILE.md"), profile()),
     ];
     for connector in connectors {
         let kind = connector["kind"].as_str().unwrap();
@@ -56,26 +57,49 @@ fn operations() -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// The page on transforms, which people write, with the table of cases, which
-/// is counted.
-fn transforms() -> String {
+/// A page, which people write, with tables of cases, which are counted.
+fn counted(page: &str, tables: &str) -> String {
     let (from, to) = (
         "<!-- cases: counted by `make openapi` -->\n",
         "<!-- end of cases -->",
     );
-    let page = std::fs::read_to_string(project::root().join("docs/TRANSFORMS.md"));
+    let page = std::fs::read_to_string(project::root().join(page));
     let page = page.unwrap_or_default();
     let parts = page.split_once(from);
     let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(to)?.1)));
     let (before, after) = parts.unwrap_or((&page, "\n"));
+    format!("{before}{from}\n{tables}\n{to}{after}")
+}
+
+fn transforms() -> String {
     let counts = tables::by_step();
-    let mut text = format!("{before}{from}\n| step | golden cases |\n|---|---:|\n");
+    let mut text = "| step | golden cases |\n|---|---:|\n".to_owned();
     for (step, count) in &counts {
         writeln!(text, "| `{step}` | {count} |").unwrap();
     }
     let all: usize = counts.values().sum();
-    write!(text, "| all | {all} |\n\n{to}{after}").unwrap();
-    text
+    writeln!(text, "| all | {all} |").unwrap();
+    counted("docs/TRANSFORMS.md", &text)
+}
+
+fn profile() -> String {
+    let all: usize = profiles::cases().values().map(Vec::len).sum();
+    let mut text = format!(
+        "{all} cases. By the type that a column must be found to have:\n\n| type | golden cases |\n|---|---:|\n"
+    );
+    for (name, count) in &profiles::by_type() {
+        writeln!(text, "| `{name}` | {count} |").unwrap();
+    }
+    text.push_str("\nBy statistic, and the types of the columns that have it:\n\n| statistic | golden cases | of |\n|---|---:|---|\n");
+    for (name, of) in &profiles::by_statistic() {
+        let all: usize = of.values().sum();
+        let of: Vec<String> = of
+            .iter()
+            .map(|(of, count)| format!("{of} {count}"))
+            .collect();
+        writeln!(text, "| `{name}` | {all} | {} |", of.join(", ")).unwrap();
+    }
+    counted("docs/PROFILE.md", &text)
 }
 
 fn catalogue(connectors: &[Value]) -> String {

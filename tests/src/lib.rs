@@ -17,6 +17,7 @@ pub mod fault;
 pub mod generated;
 pub mod guard;
 pub mod postgres;
+pub mod profiles;
 pub mod project;
 pub mod report;
 pub mod service;

@@ -208,6 +208,12 @@ fn holds(given: &Value, wanted: &Value, tolerance: f64) -> bool {
     }
 }
 
+/// Whether two values are the same, where numbers may differ by `tolerance` of the
+/// larger of 1 and the expected value.
+pub(crate) fn is_same_within(given: &Value, wanted: &Value, tolerance: f64) -> bool {
+    is_same(given, wanted, tolerance)
+}
+
 /// Whether two values are the same: numbers by value, not by how they are written.
 fn is_same(given: &Value, wanted: &Value, tolerance: f64) -> bool {
     match (given, wanted) {

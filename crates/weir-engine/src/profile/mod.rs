@@ -31,6 +31,9 @@ use weir_values::detect::Detected;
 
 pub use suggest::{Choice, Suggestion};
 
+#[cfg(test)]
+mod golden_tests;
+
 /// How rows are profiled.
 #[derive(Debug, Clone)]
 pub struct ProfileOptions {

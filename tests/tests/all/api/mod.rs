@@ -19,6 +19,7 @@ mod metrics;
 mod negotiation;
 mod openapi;
 mod pool;
+mod profile;
 mod recipes;
 mod runs;
 pub mod sources;
