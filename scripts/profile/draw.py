@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draws a profile as one small SVG: a card for each column, with its chart.
 
 usage: scripts/profile/draw.py ANSWER.json > profile.svg

@@ -141,13 +141,12 @@ impl ReadColumn {
         wrong.clear();
         let mut floats = Float64Builder::with_capacity(texts.len());
         for (row, text) in texts.iter().enumerate() {
-            let read = text.and_then(number_of);
-            if let (None, Some(text)) = (read, text)
-                && !is_valid(self.kind, text)
-            {
+            let is_wrong = text.is_some_and(|text| !is_valid(self.kind, text));
+            if is_wrong {
                 wrong.push(row);
             }
-            floats.append_option(read);
+            // What can be read, but is not written as numbers are, is no value.
+            floats.append_option(text.filter(|_| !is_wrong).and_then(number_of));
         }
         let floats = floats.finish();
         (
@@ -166,13 +165,12 @@ impl ReadColumn {
             };
             match whole_of(text) {
                 Some(value) => whole.append_value(value),
-                None if number_of(text).is_some() => return None,
-                None => {
-                    if !is_valid(self.kind, text) {
-                        wrong.push(row);
-                    }
+                None if !is_valid(self.kind, text) => {
+                    wrong.push(row);
                     whole.append_null();
                 }
+                None if number_of(text).is_some() => return None,
+                None => whole.append_null(),
             }
         }
         Some(whole.finish())

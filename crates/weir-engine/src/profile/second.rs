@@ -1,6 +1,7 @@
 //! The second look at a column: what needs its mean, its range or its quartiles.
 
-use arrow::array::{Array, ArrayRef, Float64Array, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, TimestampMicrosecondArray};
+use arrow::datatypes::Int64Type;
 use serde_json::{Map, Value, json};
 use weir_core::Result;
 use weir_values::texts::Texts;
@@ -131,6 +132,9 @@ impl Fences {
                 .as_ref()
                 .map_or(f64::NEG_INFINITY, |(value, _)| *value),
         );
+        let exact = |found: &Option<(f64, Value)>| found.as_ref().and_then(|(_, v)| v.as_i64());
+        let (mut exact_low, mut exact_high) = (exact(&self.min), exact(&self.max));
+        let whole = values.as_primitive_opt::<Int64Type>();
         let mut out = Vec::new();
         each(floats, |row, value| {
             if self.is_out(value) {
@@ -139,11 +143,15 @@ impl Fences {
                 }
                 return;
             }
-            if value < low {
-                (low, min) = (value, Some(row));
+            // Beyond 2^53 different numbers have the same float.
+            let is = whole
+                .filter(|_| value.abs() >= 9e15)
+                .map(|whole| whole.value(row));
+            if value < low || (value == low && is.is_some() && is < exact_low) {
+                (low, min, exact_low) = (value, Some(row), is);
             }
-            if value > high {
-                (high, max) = (value, Some(row));
+            if value > high || (value == high && is.is_some() && is > exact_high) {
+                (high, max, exact_high) = (value, Some(row), is);
             }
         });
         self.outliers.extend(out);

@@ -405,7 +405,13 @@ impl Finishing<'_> {
         ranked: &Ranked,
         micros: Option<Micros>,
     ) -> Option<(i64, i64)> {
-        let (micros, (min, max)) = (micros?, range.as_ref()?);
+        let micros = micros?;
+        let Some((min, max)) = range else {
+            for name in ["min", "max", "median"] {
+                self.set(name, Value::Null);
+            }
+            return None;
+        };
         self.set("min", show.number(*min));
         self.set("max", show.number(*max));
         let median = ranked

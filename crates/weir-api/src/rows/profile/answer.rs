@@ -136,15 +136,13 @@ pub struct ColumnStatistics {
     outliers: Option<Vec<Value>>,
     /// Numbers: for a box plot.
     box_plot: Option<BoxPlot>,
-    /// Numbers: how many values lie where, in up to 40 buckets.
-    #[schema(value_type = Option<Vec<Object>>)]
-    histogram: Option<Value>,
+    /// Numbers: how many values lie where, in 40 buckets; of whole numbers near each other one a value.
+    histogram: Option<Vec<HistogramBucket>>,
     /// Numbers: Pearson's r with other columns of numbers, by name.
     #[schema(value_type = Option<BTreeMap<String, Option<f64>>>)]
     correlations: Option<Value>,
-    /// Dates: how many values lie when, in up to 40 buckets.
-    #[schema(value_type = Option<Vec<Object>>)]
-    time_series: Option<Value>,
+    /// Dates: how many values lie when, in 40 buckets. Numbers: the same over the first column of `timeseries_index`.
+    time_series: Option<Vec<TimeBucketStatistics>>,
     /// Text: characters on average.
     avg_string_length: Option<f64>,
     /// Text: characters of the shortest.
@@ -200,6 +198,38 @@ pub struct BoxPlot {
     outliers: Value,
 }
 
+/// A part of a histogram, from `min` on and up to the next one's.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct HistogramBucket {
+    /// Where it begins.
+    #[schema(value_type = f64)]
+    min: Value,
+    /// Where it ends.
+    #[schema(value_type = f64)]
+    max: Value,
+    /// Values in it.
+    count: u64,
+}
+
+/// A part of a time series, from `start` on and up to the next one's.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct TimeBucketStatistics {
+    /// When it begins, in UTC.
+    start: String,
+    /// When it ends.
+    end: String,
+    /// Values in it.
+    count: u64,
+    /// Numbers: their mean.
+    average: Option<f64>,
+    /// Numbers: the smallest.
+    min: Option<f64>,
+    /// Numbers: the largest.
+    max: Option<f64>,
+}
+
 /// Something that should be cleaned.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -217,4 +247,7 @@ pub struct ProfileSuggestion {
     rows: u64,
     /// Cells that would change or go.
     cells: u64,
+    /// What speaks for it, by column, where there is more to say than `reason` does.
+    #[schema(value_type = Option<Object>)]
+    facts: Option<Map<String, Value>>,
 }
