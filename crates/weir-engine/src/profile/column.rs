@@ -26,6 +26,9 @@ const INVALID_VALUES: usize = 100;
 /// Places of such values that are shown.
 const INVALID_PLACES: usize = 1000;
 
+/// Up to here floats are exact for whole numbers.
+const EXACT: u128 = 1 << 53;
+
 /// Digits of decimals that are counted as whole numbers of 64 bits.
 const WHOLE_DIGITS: u8 = 18;
 
@@ -53,6 +56,8 @@ pub(super) struct Column {
     pub(super) parts: Parts,
     pub(super) invalid: Invalid,
     clean: bool,
+    /// Whether numbers that were read out of text are not all whole.
+    has_floats: bool,
 }
 
 impl Column {
@@ -90,6 +95,7 @@ impl Column {
             detected,
             scale,
             clean,
+            has_floats: false,
         })
     }
 
@@ -109,12 +115,12 @@ impl Column {
             Some(_) => unscaled(&cells.values)?,
             None => Arc::clone(&cells.values),
         };
+        self.push_moments(&cells, &values)?;
         self.widen_for(values.data_type())?;
         let values = match values.data_type() == self.tally.data_type() {
             true => values,
             false => cast(&values, self.tally.data_type())?,
         };
-        self.push_moments(&cells, &values)?;
         let there = values
             .logical_nulls()
             .filter(|nulls| nulls.null_count() > 0);
@@ -134,14 +140,20 @@ impl Column {
     }
 
     fn push_moments(&mut self, cells: &Cells, values: &ArrayRef) -> Result<()> {
+        let is_mixed = self.is_mixed();
         let Some(moments) = &mut self.moments else {
             return Ok(());
         };
         match (values.data_type(), &cells.floats) {
-            (other, _) if other.is_integer() || other == &DataType::Float64 => {
-                moments.push(values)?;
+            // Once floats have come, whole numbers are pushed as floats as well.
+            (other, _) if other.is_integer() && !self.has_floats => moments.push(values)?,
+            (_, Some(floats)) => {
+                if is_mixed && !self.has_floats {
+                    self.has_floats = true;
+                    moments.widen();
+                }
+                moments.push_floats(floats);
             }
-            (_, Some(floats)) => moments.push_floats(floats),
             _ => {}
         }
         if let Some(Some(sum)) = &mut self.wide {
@@ -158,13 +170,10 @@ impl Column {
         if !is_late {
             return Ok(());
         }
-        if !self.tally.widen() {
-            return Err(too_large());
+        match self.tally.widen()? {
+            true => Ok(()),
+            false => Err(too_large()),
         }
-        if let Some(moments) = &mut self.moments {
-            moments.widen();
-        }
-        Ok(())
     }
 
     fn push_invalid(&mut self, cells: &Cells, before: u64) -> Result<()> {
@@ -202,6 +211,17 @@ impl Column {
         )
     }
 
+    /// Whole numbers that were read out of text go to disk as floats, where those
+    /// hold all their digits: a number that is not whole may still come.
+    fn widen_before_disk(&mut self) -> Result<()> {
+        let range = self.moments.as_ref().and_then(Moments::whole_range);
+        let fits = |value: i128| value.unsigned_abs() <= EXACT;
+        if self.is_mixed() && range.is_some_and(|(min, max)| fits(min) && fits(max)) {
+            self.tally.widen()?;
+        }
+        Ok(())
+    }
+
     /// Gives up what it can.
     pub(super) async fn relieve(&mut self, env: &Env) -> Result<()> {
         if self.tally.is_approximate() {
@@ -216,6 +236,7 @@ impl Column {
             self.invalid.tally.sketch(|_, _| {})?;
         } else {
             if self.tally.bytes() > 0 {
+                self.widen_before_disk()?;
                 self.tally.spill(env).await?;
             }
             if self.invalid.tally.bytes() > 0 {

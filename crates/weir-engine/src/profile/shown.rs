@@ -18,6 +18,8 @@ pub(super) struct Show {
     counts: Counts,
     /// Digits behind the point of decimals that are counted as whole numbers.
     scale: Option<i8>,
+    /// Whether floats that are whole are shown as whole numbers.
+    is_whole: bool,
 }
 
 impl Show {
@@ -25,7 +27,14 @@ impl Show {
         Ok(Show {
             counts: Counts::new(data_type)?,
             scale,
+            is_whole: false,
         })
+    }
+
+    /// Of whole numbers that were read out of text, floats or not.
+    #[must_use]
+    pub(super) fn whole(self, is_whole: bool) -> Self {
+        Show { is_whole, ..self }
     }
 
     pub(super) fn key(&self, key: Key<'_>) -> Value {
@@ -34,6 +43,14 @@ impl Show {
                 Number::Int(value) => decimal(i128::from(value), scale),
                 other => other.to_json(),
             };
+        }
+        if let (true, Some(KeyKind::Float), Key::Fixed(key)) =
+            (self.is_whole, self.counts.key_kind(), key)
+        {
+            let value = KeyKind::Float.value(key).to_f64();
+            if value.fract() == 0.0 && value.abs() < 9e15 {
+                return Value::from(value as i64);
+            }
         }
         match self.counts.value(key) {
             Ok(value) => cell(&value, 0),

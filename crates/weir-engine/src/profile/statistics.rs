@@ -12,6 +12,7 @@ use weir_values::sketch::{Distinct, Quantiles};
 
 use super::column::Column;
 use super::groups::{Frequent, Groups, Kept};
+use super::ranked::{Micros, Ranked, of_box};
 use super::second::{Far, Fences, Histogram, Second, Timeline};
 use super::shown::{Show, decimal, digits, float, instant, power};
 use super::tally::{Counted, Tally};
@@ -67,7 +68,8 @@ impl Column {
     /// Its statistics.
     pub(super) async fn finish(mut self, room: &Room<'_>) -> Result<Finished> {
         let ranks = self.ranks();
-        let show = Show::new(self.tally.data_type(), self.scale)?;
+        let show = Show::new(self.tally.data_type(), self.scale)?
+            .whole(self.is_mixed() && self.read.kind == ColumnKind::Number);
         let groups = Groups::with(std::mem::take(&mut self.parts));
         let invalid =
             std::mem::replace(&mut self.invalid.tally, Tally::new(&DataType::Utf8, false)?);
@@ -166,48 +168,6 @@ impl Column {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => Micros::Parts(1000),
             _ => return None,
         })
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Micros {
-    Times(i64),
-    Parts(i64),
-}
-
-impl Micros {
-    fn of(self, key: u64) -> Option<i64> {
-        let value = (key ^ 1 << 63) as i64;
-        match self {
-            Micros::Times(factor) => value.checked_mul(factor),
-            Micros::Parts(parts) => Some(value.div_euclid(parts)),
-        }
-    }
-}
-
-/// Places of Q1, Q3 and the two in the middle. Quartiles are values: places are
-/// rounded, halves to the even one.
-fn of_box(count: u64) -> [u64; 4] {
-    let last = count - 1;
-    let quarter = |quarters: u64| {
-        let (whole, rest) = (last * quarters / 4, last * quarters % 4);
-        match rest {
-            0 | 1 => whole,
-            2 => whole + whole % 2,
-            _ => whole + 1,
-        }
-    };
-    [quarter(1), quarter(3), last / 2, last.div_ceil(2)]
-}
-
-struct Ranked {
-    keys: Vec<Option<Kept>>,
-    is_estimate: bool,
-}
-
-impl Ranked {
-    fn at(&self, at: usize) -> Option<&Kept> {
-        self.keys.get(at)?.as_ref()
     }
 }
 
@@ -589,18 +549,4 @@ fn labelled(top: &[Frequent], show: &Show) -> Vec<(String, u64)> {
 fn object(entries: Vec<(String, u64)>) -> Value {
     let entries = entries.into_iter();
     Value::Object(entries.map(|(name, count)| (name, count.into())).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_of_quartiles_are_rounded_to_even() {
-        assert_eq!(of_box(1), [0, 0, 0, 0]);
-        // 0.25·2 = 0.5 and 0.75·2 = 1.5.
-        assert_eq!(of_box(3), [0, 2, 1, 1]);
-        assert_eq!(of_box(10), [2, 7, 4, 5]);
-        assert_eq!(of_box(11), [2, 8, 5, 5]);
-    }
 }

@@ -5,30 +5,24 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, LargeBinaryBuilder, RecordBatch, UInt64Array, UInt64Builder,
-};
+use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
-use futures::StreamExt;
+use arrow::datatypes::DataType;
 use hashbrown::DefaultHashBuilder;
 use weir_core::{Error, Kind, Result};
 use weir_values::counts::{Counts, Key};
 use weir_values::order::{KeyKind, key_of};
-use weir_values::quantile::Selection;
 use weir_values::sketch::{Distinct, Quantiles};
 
+use super::disk::{Disk, FILES, parts, schema};
 use super::groups::{Groups, Kept};
-use crate::steps::{Env, Spool, Spooled};
+use crate::steps::{Env, Spool};
 
 /// Different values from which on a sketch takes the place of a table.
 const SKETCH_FROM: usize = 1 << 16;
 
 /// Values of a sketch whose counts are kept.
 const KEPT: usize = 4096;
-
-/// Files that a table is parted into.
-const FILES: usize = 16;
 
 /// Entries that are looked at before others may have the thread.
 const SLICE: usize = 1 << 16;
@@ -215,34 +209,32 @@ impl Tally {
     }
 
     /// Whole numbers turn out to be floats. False where it is too late for that.
-    pub(super) fn widen(&mut self) -> bool {
+    pub(super) fn widen(&mut self) -> Result<bool> {
         let is_whole = self
             .counts
             .key_kind()
             .is_some_and(|kind| kind != KeyKind::Float);
-        match self.state {
-            _ if !is_whole => true,
-            State::Table => {
-                self.counts = self.counts.as_floats();
-                true
-            }
-            State::Disk(_) | State::Sketch(_) => false,
+        if !is_whole {
+            return Ok(true);
         }
+        match &mut self.state {
+            State::Table => {}
+            State::Disk(_) => return Ok(false),
+            State::Sketch(sketch) => {
+                let float = |key| key_of(KeyKind::Signed.value(key).to_f64());
+                if let Some(quantiles) = &mut sketch.quantiles {
+                    quantiles.map(float);
+                }
+                sketch.batch = Counts::new(&DataType::Float64)?;
+            }
+        }
+        self.counts = self.counts.as_floats();
+        Ok(true)
     }
 
     /// Puts the table on disk, and begins a new one.
     pub(super) async fn spill(&mut self, env: &Env) -> Result<()> {
-        let is_fixed = self.counts.key_kind().is_some();
-        let key = match is_fixed {
-            true => DataType::UInt64,
-            false => DataType::LargeBinary,
-        };
-        let fields = vec![
-            Field::new("key", key, false),
-            Field::new("count", DataType::UInt64, false),
-            Field::new("first", DataType::UInt64, false),
-        ];
-        let schema = Arc::new(Schema::new(fields));
+        let schema = schema(self.counts.key_kind().is_some());
         if !matches!(self.state, State::Disk(_)) {
             let file = |_| File {
                 spool: env.spool(&schema).on_disk(),
@@ -336,80 +328,6 @@ fn hashed(hasher: &DefaultHashBuilder, kind: Option<KeyKind>, key: Key<'_>) -> u
     }
 }
 
-fn plain_hash(hasher: &DefaultHashBuilder, key: Key<'_>) -> u64 {
-    let hash = match key {
-        Key::Fixed(key) => hasher.hash_one(key),
-        Key::Bytes(bytes) => hasher.hash_one(bytes),
-    };
-    hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-fn file_of(hash: u64) -> usize {
-    (hash >> 60) as usize % FILES
-}
-
-/// Entries of a table as a batch for each file.
-fn parts(
-    counts: &Counts,
-    range: std::ops::Range<usize>,
-    before: u64,
-    hasher: &DefaultHashBuilder,
-    schema: &Arc<Schema>,
-) -> Result<Vec<RecordBatch>> {
-    struct Part {
-        fixed: UInt64Builder,
-        bytes: LargeBinaryBuilder,
-        counts: Vec<u64>,
-        first: Vec<u64>,
-    }
-    let part = |_| Part {
-        fixed: UInt64Builder::new(),
-        bytes: LargeBinaryBuilder::new(),
-        counts: Vec::new(),
-        first: Vec::new(),
-    };
-    let mut made: Vec<Part> = (0..FILES).map(part).collect();
-    let mut first = before + range.start as u64;
-    counts.each(range, |key, count| {
-        let part = &mut made[file_of(plain_hash(hasher, key))];
-        match key {
-            Key::Fixed(key) => part.fixed.append_value(key),
-            Key::Bytes(bytes) => part.bytes.append_value(bytes),
-        }
-        part.counts.push(count);
-        part.first.push(first);
-        first += 1;
-    });
-    let batch = |mut part: Part| {
-        let keys: ArrayRef = match schema.field(0).data_type() {
-            DataType::UInt64 => Arc::new(part.fixed.finish()),
-            _ => Arc::new(part.bytes.finish()),
-        };
-        let counts = Arc::new(UInt64Array::from(part.counts));
-        let first = Arc::new(UInt64Array::from(part.first));
-        Ok(RecordBatch::try_new(
-            Arc::clone(schema),
-            vec![keys, counts, first],
-        )?)
-    };
-    made.into_iter().map(batch).collect()
-}
-
-/// Calls `take` with key, count and first place of every row of such a batch.
-fn each_row(batch: &RecordBatch, mut take: impl FnMut(Key<'_>, u64, u64)) {
-    let counts = batch.column(1).as_primitive::<UInt64Type>().values();
-    let first = batch.column(2).as_primitive::<UInt64Type>().values();
-    let fixed = batch.column(0).as_primitive_opt::<UInt64Type>();
-    let bytes = batch.column(0).as_binary_opt::<i64>();
-    for row in 0..batch.num_rows() {
-        match (fixed, bytes) {
-            (Some(keys), _) => take(Key::Fixed(keys.value(row)), counts[row], first[row]),
-            (_, Some(keys)) => take(Key::Bytes(keys.value(row)), counts[row], first[row]),
-            _ => {}
-        }
-    }
-}
-
 async fn in_memory(
     counts: Counts,
     groups: Groups,
@@ -436,7 +354,7 @@ async fn in_memory(
 }
 
 /// Passes a table to `groups`, slice by slice.
-async fn passed(
+pub(super) async fn passed(
     counts: &Arc<Counts>,
     mut groups: Groups,
     first: impl Fn(usize) -> u64 + Send + Sync + Clone + 'static,
@@ -500,105 +418,6 @@ fn at_ranks<K: Ord>(
         keys.get(place).or(keys.last()).map(|(key, _)| kept(key))
     };
     ranks.iter().map(at).collect()
-}
-
-/// A table on disk.
-struct Disk {
-    files: Vec<(Spooled, usize)>,
-    data_type: DataType,
-    hasher: DefaultHashBuilder,
-    most: usize,
-}
-
-impl Disk {
-    async fn finish(self, mut groups: Groups, ranks: Vec<u64>, env: &Env) -> Result<Counted> {
-        let ranked = self.select(&ranks, env).await?;
-        let mut distinct = 0;
-        let mut hold = env.hold();
-        for (file, bytes) in &self.files {
-            // An entry of a table takes more than its row.
-            let passes = (bytes * 3).div_ceil(self.most.max(1)).max(1) as u64;
-            for pass in 0..passes {
-                hold.set((bytes * 3 / passes as usize).min(self.most))
-                    .await?;
-                let (counts, first) = self.table(file, pass, passes, env).await?;
-                distinct += counts.distinct() as u64;
-                let first = Arc::new(first);
-                let first = move |place: usize| first.get(place).copied().unwrap_or(0);
-                groups = passed(&Arc::new(counts), groups, first, self.most, env).await?;
-            }
-        }
-        Ok(Counted {
-            groups,
-            distinct,
-            ranked,
-            lost: None,
-        })
-    }
-
-    /// The values of a file that fall into this pass, and where each first was.
-    async fn table(
-        &self,
-        file: &Spooled,
-        pass: u64,
-        passes: u64,
-        env: &Env,
-    ) -> Result<(Counts, Vec<u64>)> {
-        let mut table = (Counts::new(&self.data_type)?, Vec::new());
-        let mut rows = file.read();
-        while let Some(batch) = rows.next().await.transpose()? {
-            env.check()?;
-            let hasher = self.hasher.clone();
-            let added = env.compute().blocking(move || {
-                let (counts, firsts) = &mut table;
-                each_row(&batch, |key, count, first| {
-                    if passes > 1 && (plain_hash(&hasher, key) >> 16 & 0xffff) % passes != pass {
-                        return;
-                    }
-                    counts.add(key, count);
-                    if counts.distinct() > firsts.len() {
-                        firsts.push(first);
-                    }
-                });
-                table
-            });
-            table = added.await?;
-        }
-        Ok(table)
-    }
-
-    async fn select(&self, ranks: &[u64], env: &Env) -> Result<Vec<Option<Kept>>> {
-        if ranks.is_empty() {
-            return Ok(Vec::new());
-        }
-        if KeyKind::exact(&self.data_type).is_none() {
-            return Err(too_large());
-        }
-        let mut selection = Selection::new(ranks);
-        let mut hold = env.hold();
-        hold.set(selection.bytes()).await?;
-        loop {
-            for (file, _) in &self.files {
-                let mut rows = file.read();
-                while let Some(batch) = rows.next().await.transpose()? {
-                    env.check()?;
-                    let looked = env.compute().blocking(move || {
-                        each_row(&batch, |key, count, _| {
-                            if let Key::Fixed(key) = key {
-                                selection.add(key, count);
-                            }
-                        });
-                        selection
-                    });
-                    selection = looked.await?;
-                }
-            }
-            if !selection.turn() {
-                let found = selection.found().into_iter();
-                return Ok(found.map(|key| key.map(Kept::Fixed)).collect());
-            }
-        }
-    }
 }
 
 /// What is asked for cannot be told in the memory there is.

@@ -339,6 +339,43 @@ async fn what_outgrows_memory_is_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_numbers_of_text_may_turn_out_not_to_be() {
+    use arrow::array::StringArray;
+    use std::sync::Arc;
+    let table = schema(&[("a", "string")]);
+    let batch = |start: usize| {
+        let texts = (start..start + 1000).map(|n| match n {
+            149_999 => "0.5".to_owned(),
+            n => n.to_string(),
+        });
+        let column: arrow::array::ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        RecordBatch::try_new(Arc::clone(&table), vec![column]).unwrap()
+    };
+    let given: Vec<RecordBatch> = (0..150_000).step_by(1000).map(batch).collect();
+    for (bytes, approximate) in [(1 << 30, false), (8 << 20, false), (1 << 30, true)] {
+        let options = ProfileOptions {
+            approximate,
+            ..ProfileOptions::default()
+        };
+        let found = profiled(Arc::clone(&table), given.clone(), &options, bytes)
+            .await
+            .unwrap();
+        let found = serde_json::to_value(found).unwrap();
+        let statistics = &found["columns"]["a"]["statistics"];
+        has(
+            statistics,
+            &json!({"count": 150_000, "max": 149_998.0, "sum": 11_249_775_001.5}),
+        );
+        if !approximate {
+            has(
+                statistics,
+                &json!({"count_distinct": 150_000, "mode": 0, "median": 74_998.5}),
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn estimates_are_near_and_say_so() {
     const ROWS: usize = 300_000;
     let (table, given) = many(ROWS);

@@ -55,6 +55,13 @@ impl Quantiles {
         }
     }
 
+    /// Changes all keys in a way that keeps their order.
+    pub fn map(&mut self, change: impl Fn(u64) -> u64) {
+        for key in self.levels.iter_mut().flatten() {
+            *key = change(*key);
+        }
+    }
+
     fn capacity(&self, level: usize) -> usize {
         let below = (self.levels.len() - 1 - level) as i32;
         ((KEYS as f64 * (2.0_f64 / 3.0).powi(below)).ceil() as usize).max(LEAST)
