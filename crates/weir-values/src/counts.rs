@@ -15,8 +15,10 @@ use weir_core::Result;
 use crate::order::KeyKind;
 
 mod groups;
+mod window;
 
 pub use groups::Key;
+use window::Window;
 
 /// How often each value is there.
 pub struct Counts {
@@ -81,6 +83,7 @@ impl Counts {
                         table.add(key, 1);
                     }
                 });
+                table.look_for_window(self.total);
             }
             Table::Text(table) => table.push_texts(array, present),
             Table::Rows(converter, table) => {
@@ -112,7 +115,9 @@ impl Counts {
     pub fn bytes(&self) -> usize {
         match &self.table {
             Table::Fixed(_, table) => {
-                table.entries.capacity() * size_of::<(u64, u64)>() + table.places.allocation_size()
+                table.entries.capacity() * size_of::<(u64, u64)>()
+                    + table.places.allocation_size()
+                    + table.window.bytes()
             }
             Table::Text(table) | Table::Rows(_, table) => table.bytes(),
         }
@@ -174,6 +179,7 @@ struct Fixed {
     hasher: DefaultHashBuilder,
     /// The place of the last one: the same value often comes again.
     last: usize,
+    window: Window,
 }
 
 impl Fixed {
@@ -182,6 +188,15 @@ impl Fixed {
             && entry.0 == key
         {
             entry.1 += count;
+            return;
+        }
+        if let Some(slot) = self.window.slot(key) {
+            if *slot == 0 {
+                self.entries.push((key, 0));
+                *slot = self.entries.len() as u32;
+            }
+            self.last = *slot as usize - 1;
+            self.entries[self.last].1 += count;
             return;
         }
         let hash = self.hasher.hash_one(key);
@@ -200,6 +215,33 @@ impl Fixed {
             }
         };
         self.entries[self.last].1 += count;
+    }
+}
+
+impl Fixed {
+    /// Lays a window over the keys where they are close together, now and then,
+    /// once `total` values were added.
+    fn look_for_window(&mut self, total: u64) {
+        if total < self.window.next_look.max(window::FROM) {
+            return;
+        }
+        self.window.next_look = total.saturating_mul(2);
+        let keys = self.entries.iter().map(|(key, _)| *key);
+        let range = keys.fold(None, |range: Option<(u64, u64)>, key| {
+            let (low, high) = range.unwrap_or((key, key));
+            Some((low.min(key), high.max(key)))
+        });
+        let Some((low, high)) = range else {
+            return;
+        };
+        if !self.window.lay(low, high, self.entries.len() as u64, total) {
+            return;
+        }
+        for (place, (key, _)) in self.entries.iter().enumerate() {
+            if let Some(slot) = self.window.slot(*key) {
+                *slot = place as u32 + 1;
+            }
+        }
     }
 }
 

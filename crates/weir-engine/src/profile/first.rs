@@ -47,7 +47,7 @@ pub(super) struct Reading {
 
 /// What the first pass has found.
 pub(super) struct FirstFound {
-    pub(super) columns: Vec<Box<Counting>>,
+    pub(super) columns: Vec<Counting>,
     pub(super) across: FoundAcross,
     pub(super) spooled: Spooled,
     pub(super) hold: Hold,
@@ -168,7 +168,7 @@ impl Reading {
 /// The first pass once types are known.
 struct First<'a> {
     reading: &'a Reading,
-    columns: Vec<Box<Counting>>,
+    columns: Vec<Counting>,
     across: Across,
     /// What was read last, for what holds across columns.
     last: Option<(Chunk, Vec<Vec<Cells>>)>,
@@ -179,7 +179,7 @@ struct First<'a> {
 impl<'a> First<'a> {
     fn new(reading: &'a Reading, detected: Vec<Detected>) -> Result<Self> {
         let fields = reading.schema.fields().iter().zip(detected).enumerate();
-        let columns: Vec<Box<Counting>> = fields
+        let columns: Vec<Counting> = fields
             .map(|(index, (field, detected))| {
                 let read = ReadColumn {
                     index,
@@ -188,7 +188,7 @@ impl<'a> First<'a> {
                 };
                 let (clean, approximate) = (reading.clean, reading.approximate);
                 let column = Column::new(read, detected, field.data_type(), clean, approximate)?;
-                Ok(Box::new(Counting { column, nanos: 0 }))
+                Ok(Counting { column, nanos: 0 })
             })
             .collect::<Result<_>>()?;
         let reads: Vec<ReadColumn> = columns.iter().map(|c| c.column.read.clone()).collect();
@@ -209,7 +209,7 @@ impl<'a> First<'a> {
         self.on_the_way.set(bytes.saturating_mul(2)).await?;
         let columns = std::mem::take(&mut self.columns);
         let batches = Arc::clone(&chunk);
-        let count = move |counting: &mut Box<Counting>| {
+        let count = move |counting: &mut Counting| {
             let begun = Instant::now();
             let at = counting.column.read.index;
             let read = batches

@@ -136,13 +136,13 @@ async fn profiled(reading: Reading, input: BatchStream) -> Result<Kept> {
 }
 
 /// Statistics of all columns, two at a time.
-async fn finished(columns: Vec<Box<Counting>>, env: &Env) -> Result<Vec<Finished>> {
+async fn finished(columns: Vec<Counting>, env: &Env) -> Result<Vec<Finished>> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let room = Room {
         most: env.request_limit() / PARTS / processors,
         env,
     };
-    let mut columns: Vec<(usize, usize, Box<Counting>)> = columns
+    let mut columns: Vec<(usize, usize, Counting)> = columns
         .into_iter()
         .enumerate()
         .map(|(at, mut counting)| (counting.column.bytes().0, at, counting))
@@ -150,7 +150,7 @@ async fn finished(columns: Vec<Box<Counting>>, env: &Env) -> Result<Vec<Finished
     // The largest first, so that none is left alone in the end.
     columns.sort_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
     let room = &room;
-    let finish = |(_, at, counting): (usize, usize, Box<Counting>)| async move {
+    let finish = |(_, at, counting): (usize, usize, Counting)| async move {
         Ok::<_, weir_core::Error>((at, counting.column.finish(room).await?))
     };
     let done = futures::stream::iter(columns)
