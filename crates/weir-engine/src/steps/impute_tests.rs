@@ -31,7 +31,7 @@ async fn golden_drop_nulls() {
 }
 
 /// Memory in which nothing of some size stays.
-const LITTLE: usize = 20 << 20;
+const LITTLE: usize = 4 << 20;
 
 async fn refused(columns: &[(&str, &str)], rows: Value, steps: Value) -> (String, String) {
     let error = run(columns, rows, steps).await.unwrap_err();
@@ -224,13 +224,19 @@ fn numbers(rows: i64, every: i64) -> (SchemaRef, Vec<RecordBatch>) {
     (table, made)
 }
 
-async fn filled(memory: usize, steps: &Value) -> Outcome {
-    let (table, given) = numbers(300_000, 10);
+async fn filled(rows: i64, memory: usize, steps: &Value) -> Outcome {
+    let (table, given) = numbers(rows, 10);
     through(table, given, steps, &[], memory).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn little_memory_finds_what_much_memory_finds() {
+    let (_, given) = numbers(60_000, 10);
+    let bytes: usize = given.iter().map(weir_core::memory_of).sum();
+    assert!(
+        bytes > LITTLE / 3,
+        "{bytes}: more than a spool keeps in memory"
+    );
     for step in [
         json!({"op": "impute", "columns": ["n", "f"], "strategy": "median"}),
         json!({"op": "impute", "columns": ["n", "t", "f"], "strategy": "mode"}),
@@ -240,7 +246,10 @@ async fn little_memory_finds_what_much_memory_finds() {
         json!({"op": "impute", "columns": ["n", "t"], "strategy": "sequential", "order_by": ["f"]}),
     ] {
         let steps = json!([step]);
-        let (much, little) = (filled(1 << 30, &steps).await, filled(LITTLE, &steps).await);
+        let (much, little) = (
+            filled(60_000, 1 << 30, &steps).await,
+            filled(60_000, LITTLE, &steps).await,
+        );
         assert_eq!(much.report, little.report, "{step}");
         let whole =
             |out: &Outcome| arrow::compute::concat_batches(&out.schema, &out.batches).unwrap();
@@ -251,7 +260,10 @@ async fn little_memory_finds_what_much_memory_finds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chance_takes_what_is_there_and_the_same_for_a_seed() {
     let steps = json!([{"op": "impute", "columns": ["n", "t"], "strategy": "random", "seed": 5}]);
-    let (first, again) = (filled(1 << 30, &steps).await, filled(1 << 30, &steps).await);
+    let (first, again) = (
+        filled(300_000, 1 << 30, &steps).await,
+        filled(300_000, 1 << 30, &steps).await,
+    );
     let whole = |out: &Outcome| arrow::compute::concat_batches(&out.schema, &out.batches).unwrap();
     assert_eq!(whole(&first), whole(&again));
     assert_eq!(first.report[0]["seed"], 5);
@@ -268,7 +280,7 @@ async fn chance_takes_what_is_there_and_the_same_for_a_seed() {
     values.dedup();
     assert!(values.len() > 5000, "{}", values.len());
     let drawn = json!([{"op": "impute", "columns": ["n"], "strategy": "random"}]);
-    assert!(filled(1 << 30, &drawn).await.report[0]["seed"].is_u64());
+    assert!(filled(300_000, 1 << 30, &drawn).await.report[0]["seed"].is_u64());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
