@@ -254,8 +254,23 @@ fn headers(error: &Error) -> HeaderMap {
     headers
 }
 
+/// What the log says of an error: its message, or where it points to if the
+/// message may quote a cell. The values of cells are never logged.
+pub fn loggable(error: &Error) -> String {
+    match error.kind() {
+        Kind::Invalid | Kind::Malformed | Kind::Source(SourceFault::Data | SourceFault::Query) => {
+            let pointers = error.fields().iter().map(|field| field.pointer.as_str());
+            match pointers.collect::<Vec<_>>().join(", ") {
+                pointers if pointers.is_empty() => "a value".to_owned(),
+                pointers => format!("a value at {pointers}"),
+            }
+        }
+        _ => error.message().to_owned(),
+    }
+}
+
 fn log(error: &Error) {
-    let (code, message) = (error.stable_code(), error.message());
+    let (code, message) = (error.stable_code(), loggable(error));
     match (error.kind(), error.log_detail()) {
         (Kind::Internal, detail) => tracing::error!(code, detail, "request failed: {message}"),
         (_, Some(detail)) => tracing::warn!(code, detail, "request refused: {message}"),

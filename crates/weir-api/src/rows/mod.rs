@@ -32,7 +32,7 @@ use weir_wire::{Delivery, Format, FormatQuery, Outcome, RowsOptions, negotiate};
 
 use crate::auth::{Caller, Reader};
 use crate::extract::Json;
-use crate::problem::{ApiError, ApiResult, Problem};
+use crate::problem::{ApiError, ApiResult, Problem, loggable};
 use crate::request::TraceId;
 use crate::runs::{Run, RunId};
 use crate::sources::find;
@@ -306,7 +306,8 @@ fn log_end(outcome: &Outcome, run: uuid::Uuid, source: &str) {
         None => tracing::info!(%run, source, rows, bytes, "load finished"),
         Some(error) => {
             let (code, detail) = (error.stable_code(), error.log_detail());
-            tracing::warn!(%run, source, rows, bytes, code, detail, "load failed: {error}");
+            let message = loggable(error);
+            tracing::warn!(%run, source, rows, bytes, code, detail, "load failed: {message}");
         }
     }
 }

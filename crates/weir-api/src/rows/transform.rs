@@ -23,7 +23,7 @@ use super::request::split_query;
 use super::steps::{Asked, Worked};
 use super::{format_options, run_header};
 use crate::auth::{Caller, Reader};
-use crate::problem::{ApiError, ApiResult, Problem};
+use crate::problem::{ApiError, ApiResult, Problem, loggable};
 use crate::request::TraceId;
 use crate::runs::{Begin, Run, RunId, RunKind};
 use crate::state::App;
@@ -174,7 +174,8 @@ fn log_end(outcome: &Outcome, run: uuid::Uuid) {
         None => tracing::info!(%run, rows, bytes, "transform finished"),
         Some(error) => {
             let (code, detail) = (error.stable_code(), error.log_detail());
-            tracing::warn!(%run, rows, bytes, code, detail, "transform failed: {error}");
+            let message = loggable(error);
+            tracing::warn!(%run, rows, bytes, code, detail, "transform failed: {message}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod golden;
+mod log;
 mod malformed;
 mod nasty;
 mod parts;
