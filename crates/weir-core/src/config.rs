@@ -130,7 +130,22 @@ fn field_error(pointer: String, text: &str) -> Error {
         let name = name.trim_end_matches('`');
         return duplicates::twice(format!("{pointer}/{}", escape_pointer(name)), name);
     }
-    Error::invalid(pointer, text.to_owned())
+    if let Some(name) = text.strip_prefix("missing field `") {
+        let name = name.trim_end_matches('`');
+        let pointer = format!("{pointer}/{}", escape_pointer(name));
+        return Error::invalid(pointer, format!("`{name}` is missing"));
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, "a sequence")) => {
+            Error::invalid(pointer, text.to_owned()).hint("send a list: [ … ]")
+        }
+        // Names of types are ours alone.
+        Some((found, wanted)) if wanted == "a map" || wanted.starts_with("struct ") => {
+            Error::invalid(pointer, format!("{found}, expected an object"))
+                .hint("send an object: { … }")
+        }
+        _ => Error::invalid(pointer, text.to_owned()),
+    }
 }
 
 /// Reads serde's own text for unknown fields: "unknown field `a`, expected one of `b`, `c`".

@@ -36,6 +36,7 @@ mod shape;
 mod spool;
 mod sql;
 mod unlike;
+mod wanted;
 
 pub use at::At;
 pub use codec::{plan_from_bytes, plan_to_bytes};

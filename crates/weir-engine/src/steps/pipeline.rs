@@ -14,6 +14,7 @@ use super::env::Side;
 use super::frame::Frame;
 use super::list::STEPS;
 use super::mage;
+use super::wanted::with_shape;
 
 /// A step: its arguments, typed.
 pub trait Step: DeserializeOwned + JsonSchema + Sized {
@@ -94,7 +95,10 @@ fn schema<T: Step>() -> Value {
 }
 
 fn typed<T: Step>(args: Value, at: &At) -> Result<T> {
-    let step: T = config::decode(args).map_err(|error| error.repointed(|inner| at.inner(inner)))?;
+    let step: T = config::decode(args).map_err(|error| {
+        let error = with_shape(error, &schema::<T>());
+        error.repointed(|inner| at.inner(inner))
+    })?;
     step.check(at)?;
     Ok(step)
 }

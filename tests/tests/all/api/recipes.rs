@@ -88,7 +88,7 @@ async fn what_cannot_be_kept_points_to_the_field() {
     let large = json!([{"op": "filter_rows", "condition": "a == 1".repeat(50_000)}]);
     for (body, pointer) in [
         (json!({"name": "A", "steps": []}), "#/name"),
-        (json!({"name": "a"}), "#"),
+        (json!({"name": "a"}), "#/steps"),
         (
             json!({"name": "a", "steps": [{"op": "selct"}]}),
             "#/steps/0/op",

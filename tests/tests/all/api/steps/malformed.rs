@@ -1,4 +1,4 @@
-//! Ten pipelines that cannot run: status, code, pointer and hint, kept as a
+//! Pipelines that cannot run: status, code, pointer and hint, kept as a
 //! snapshot so that a change of wording is seen.
 
 use std::fmt::Write;
@@ -24,6 +24,23 @@ fn cases() -> Vec<(&'static str, Value)> {
             json!([{"op": "select", "columns": "id"}]),
         ),
         ("an argument that is missing", json!([{"op": "limit"}])),
+        ("a list that is missing", json!([{"op": "sort_rows"}])),
+        (
+            "an item of another type",
+            json!([{"op": "sort_rows", "by": [{"column": "id"}, 7]}]),
+        ),
+        (
+            "a field of an item that is missing",
+            json!([{"op": "sort_rows", "by": [{"ascending": true}]}]),
+        ),
+        (
+            "a word that is none of those known",
+            json!([{"op": "drop_duplicates", "keep": "some"}]),
+        ),
+        (
+            "an argument of a payload that is missing",
+            json!([{"action_type": "sort", "action_options": {}}]),
+        ),
         (
             "a column that the step before removed",
             json!([{"op": "select", "columns": ["id"]}, {"op": "sort_rows", "by": [{"column": "name"}]}]),
