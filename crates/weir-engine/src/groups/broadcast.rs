@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type}
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use weir_core::evaluate::{Test, compile};
+use weir_core::evaluate::Test;
 use weir_core::{BatchStream, Error, Predicate, Result};
 
 use super::accumulate::Measure;
@@ -22,6 +22,7 @@ use super::table::{Narrow, Shape, Table, taken};
 use super::{Room, side_by_side};
 use crate::condition::parse_condition;
 use crate::read::settled;
+use crate::steps::compared::Compared;
 use crate::steps::{Env, Operator, Spooled, later};
 
 /// Gives every row what its group amounts to.
@@ -30,6 +31,9 @@ pub(crate) struct BroadcastRows {
     pub(crate) keys: Vec<usize>,
     pub(crate) measures: Vec<Measure>,
     pub(crate) condition: Option<String>,
+    /// What the condition reads as numbers.
+    #[serde(default, skip_serializing_if = "Compared::is_empty")]
+    pub(crate) compared: Compared,
     pub(crate) window: Option<Window>,
 }
 
@@ -71,13 +75,14 @@ impl Moment {
 /// Which rows count.
 struct Only {
     test: Option<Test>,
+    compared: Compared,
     window: Option<Window>,
 }
 
 impl Only {
     fn rows(&self, batch: &RecordBatch, before: u64) -> Result<BooleanArray> {
         let mut kept = match &self.test {
-            Some(test) => test.eval(batch)?,
+            Some(test) => test.eval(&self.compared.read(batch, Some(before))?)?,
             None => BooleanArray::from(vec![true; batch.num_rows()]),
         };
         if let Some(window) = &self.window {
@@ -97,10 +102,8 @@ impl Only {
 }
 
 /// The condition of a step over columns of `schema`.
-pub(crate) fn condition(text: &str, schema: &Schema, pointer: &str) -> Result<Test> {
-    let predicate: Predicate = parse_condition(text, pointer)?;
-    let predicate = settled(&predicate, schema);
-    compile(&predicate, schema).map_err(|error| error.repointed(|_| pointer.to_owned()))
+pub(crate) fn condition(text: &str, schema: &Schema, pointer: &str) -> Result<Predicate> {
+    Ok(settled(&parse_condition(text, pointer)?, schema))
 }
 
 impl BroadcastRows {
@@ -108,9 +111,13 @@ impl BroadcastRows {
         if self.condition.is_none() && self.window.is_none() {
             return Ok(None);
         }
-        let test = self.condition.as_deref();
+        let test = self.condition.as_deref().map(|text| {
+            let condition = condition(text, schema, "")?;
+            self.compared.test(&condition, schema)
+        });
         Ok(Some(Only {
-            test: test.map(|text| condition(text, schema, "")).transpose()?,
+            test: test.transpose()?,
+            compared: self.compared.clone(),
             window: self.window.clone(),
         }))
     }

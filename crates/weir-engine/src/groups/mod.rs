@@ -26,6 +26,7 @@ pub(crate) use accumulate::Function;
 pub(crate) use aggregate::AggregateRows;
 pub(crate) use broadcast::BroadcastRows;
 pub(crate) use duplicates::DropRows;
+pub(crate) use reading::Reading;
 pub(crate) use shift::ShiftRows;
 pub use steps::*;
 

@@ -19,6 +19,7 @@ use super::duplicates::{DropRows, KeepRow};
 use super::reading::Reading;
 use super::shift::ShiftRows;
 use crate::condition::parse_condition;
+use crate::steps::compared::Compared;
 use crate::steps::{At, Frame, Step};
 
 /// Gives every row what its group amounts to; the order of rows stays.
@@ -117,14 +118,20 @@ impl OverGroups {
         for measure in &measures {
             measure.field(schema)?;
         }
+        let mut compared = Compared::default();
         if let Some(text) = &self.condition {
-            condition(text, schema, &at.field("condition"))?;
+            let pointer = at.field("condition");
+            let condition = condition(text, schema, &pointer)?;
+            compared = Compared::of(&condition, &frame, &pointer);
+            let test = compared.test(&condition, schema);
+            drop(test.map_err(|error| error.repointed(|_| pointer.clone()))?);
         }
         let window = self.window(&frame, at)?;
         frame.operate(Arc::new(BroadcastRows {
             keys,
             measures,
             condition: self.condition,
+            compared,
             window,
         }))
     }

@@ -7,6 +7,7 @@ mod auto;
 mod carry;
 mod cells;
 mod codec;
+pub(crate) mod compared;
 mod constant;
 mod enter;
 mod env;

@@ -45,7 +45,8 @@ impl Pipeline {
         let mut pushed = 0;
         for step in &mut self.steps {
             let seen = visible(read, schema);
-            match push(step, read, &seen, kinds) {
+            let said = [kinds, &step.kinds].concat();
+            match push(step, read, &seen, &said) {
                 Push::Done => step.pushed = true,
                 Push::Helped | Push::No => break,
             }

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use weir_core::evaluate::{Test, compile, is_text};
+use weir_core::evaluate::{Test, is_text};
 use weir_core::{BatchStream, Error, Nulls, Order, Predicate, Result, config};
 use weir_values::ColumnKind;
 use weir_values::moment::dates;
@@ -21,6 +21,7 @@ use weir_values::number::numbers;
 use weir_values::texts::Texts;
 
 use super::at::At;
+use super::compared::Compared;
 use super::env::Env;
 use super::frame::Frame;
 use super::function::RowFunction;
@@ -77,8 +78,7 @@ impl Step for FilterRows {
             let text = self.where_.unwrap_or_default();
             return super::sql::filter(frame, &text, &at.field("where"));
         };
-        let repoint = |error: Error| error.repointed(|_| pointer.clone());
-        let (matches, inputs) = Matches::new(filter, &frame).map_err(repoint)?;
+        let (matches, inputs) = Matches::new(filter, &frame, &pointer)?;
         frame.filter(Arc::new(matches), inputs)
     }
 }
@@ -88,17 +88,20 @@ impl Step for FilterRows {
 pub(crate) struct Matches {
     filter: Value,
     columns: Vec<String>,
+    compared: Compared,
     test: OnceLock<Test>,
     tally: Arc<Tally>,
 }
 
 impl Matches {
-    /// For the columns of `frame` that `filter` speaks of, whose places come back.
-    pub(crate) fn new(filter: Value, frame: &Frame) -> Result<(Self, Vec<usize>)> {
-        let predicate = Predicate::And(parse_filter(&filter, "/filter")?);
+    /// For the columns of `frame` that `filter`, which stands at `pointer`, speaks
+    /// of; their places come back.
+    pub(crate) fn new(filter: Value, frame: &Frame, pointer: &str) -> Result<(Self, Vec<usize>)> {
+        let predicate = Predicate::And(parse_filter(&filter, pointer)?);
         let predicate = settled(&predicate, frame.schema());
-        let test = compile(&predicate, frame.schema())?;
-        drop(test);
+        let compared = Compared::of(&predicate, frame, pointer);
+        let test = compared.test(&predicate, frame.schema());
+        drop(test.map_err(|error| error.repointed(|_| pointer.to_owned()))?);
         let mut columns: Vec<String> = Vec::new();
         for name in predicate.columns() {
             if frame.find(name).is_some() && !columns.iter().any(|known| known == name) {
@@ -109,6 +112,7 @@ impl Matches {
         let matches = Matches {
             filter,
             columns,
+            compared,
             test: OnceLock::new(),
             tally: frame.tally(),
         };
@@ -126,11 +130,14 @@ impl Matches {
         struct Args {
             filter: Value,
             columns: Vec<String>,
+            #[serde(default)]
+            compared: Compared,
         }
         let args: Args = config::decode(args)?;
         Ok(Arc::new(Matches {
             filter: args.filter,
             columns: args.columns,
+            compared: args.compared,
             test: OnceLock::new(),
             tally: Arc::default(),
         }))
@@ -143,7 +150,7 @@ impl RowFunction for Matches {
     }
 
     fn args(&self) -> Value {
-        json!({"filter": self.filter, "columns": self.columns})
+        json!({"filter": self.filter, "columns": self.columns, "compared": self.compared})
     }
 
     fn field(&self, _: &[FieldRef]) -> Result<Field> {
@@ -161,11 +168,11 @@ impl RowFunction for Matches {
             Some(test) => test,
             None => {
                 let predicate = Predicate::And(parse_filter(&self.filter, "/filter")?);
-                let test = compile(&settled(&predicate, &schema), &schema)?;
+                let test = self.compared.test(&settled(&predicate, &schema), &schema)?;
                 self.test.get_or_init(|| test)
             }
         };
-        let kept = test.eval(&batch)?;
+        let kept = test.eval(&self.compared.read(&batch, None)?)?;
         self.tally.add("removed", (rows - kept.true_count()) as u64);
         Ok(Arc::new(kept))
     }

@@ -102,8 +102,8 @@ impl Choice {
         frame: &Frame,
         at: &At,
     ) -> Result<(Self, Vec<usize>)> {
-        let repoint = |error: Error| error.repointed(|_| at.field("condition"));
-        let (matches, mut inputs) = Matches::new(Value::from(condition), frame).map_err(repoint)?;
+        let pointer = at.field("condition");
+        let (matches, mut inputs) = Matches::new(Value::from(condition), frame, &pointer)?;
         let matches: Arc<dyn RowFunction> = Arc::new(matches.counted_by(Arc::<Tally>::default()));
         let mut fields: Vec<Option<FieldRef>> = Vec::new();
         let mut sources = Vec::new();
