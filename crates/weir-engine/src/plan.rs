@@ -166,6 +166,8 @@ fn arrow_error(error: arrow::error::ArrowError) -> Error {
                 Err(other) => Error::internal(other),
             },
         },
+        // Texts of a batch that are more than 2 GiB together.
+        too_much @ arrow::error::ArrowError::OffsetOverflowError(_) => exhausted(too_much),
         other => Error::from(other),
     }
 }

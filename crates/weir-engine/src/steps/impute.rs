@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -415,7 +416,8 @@ fn may_copy(from: &DataType, to: &DataType) -> bool {
         })
     };
     match (whole(from), whole(to)) {
-        _ if from == to || (is_text(to) && !from.is_nested()) => true,
+        _ if from == to => true,
+        _ if is_text(to) => !from.is_nested() && can_cast_types(from, to),
         (Some((false, bits)), Some((true, wider))) => bits < wider,
         (Some((signed, bits)), Some((same, wider))) => signed == same && bits <= wider,
         (Some((_, bits)), None) => to == &DataType::Float64 && bits <= 32,

@@ -64,6 +64,8 @@ mod golden_tests;
 #[cfg(test)]
 mod impute_tests;
 #[cfg(test)]
+mod odd_types_tests;
+#[cfg(test)]
 mod outliers_tests;
 #[cfg(test)]
 pub(crate) mod testing;
