@@ -254,7 +254,9 @@ impl Reading {
                 }
             }
         }
-        self.unpacker.finish()?;
+        self.unpacker.finish(&mut |bytes| {
+            guarded(|| decoder.push(bytes, &mut out)).unwrap_or_else(|_| Err(gave_up()))
+        })?;
         guarded(|| decoder.finish(&mut out)).unwrap_or_else(|_| Err(gave_up()))?;
         self.hand_over(decoder.schema(), &mut out).await
     }
@@ -327,7 +329,7 @@ impl Reading {
                 guarded(work).unwrap_or_else(|_| Err(gave_up()))?;
             }
         }
-        self.unpacker.finish()?;
+        self.unpacker.finish(&mut |bytes| file.write(bytes))?;
         let mut meter = Meter::default();
         meter.encoded = file.size();
         let mut rows = parquet_rows(file, &options)?;

@@ -69,8 +69,9 @@ impl Unpacker {
         match &mut self.kind {
             Kindly::Plain => take(piece),
             Kindly::Gzip(gzip) => {
-                gzip.write_all(piece)
-                    .map_err(|error| broken().detail(error))?;
+                // Without it the last of what was unpacked waits inside.
+                let written = gzip.write_all(piece).and_then(|()| gzip.flush());
+                written.map_err(|error| broken().detail(error))?;
                 let bytes = std::mem::take(gzip.get_mut());
                 count(&mut self.unpacked, bytes.len(), self.packed, self.ratio)?;
                 take(&bytes)
@@ -94,15 +95,20 @@ impl Unpacker {
         }
     }
 
-    /// The body has ended: so must what was packed.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    /// The body has ended: so must what was packed. Hands over what is left.
+    pub(super) fn finish(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let is_whole = match &mut self.kind {
             Kindly::Plain => true,
             Kindly::Gzip(gzip) => gzip.try_finish().is_ok(),
             Kindly::Zstd(_, is_whole) => *is_whole,
         };
         if is_whole {
-            return Ok(());
+            let left = match &mut self.kind {
+                Kindly::Gzip(gzip) => std::mem::take(gzip.get_mut()),
+                Kindly::Plain | Kindly::Zstd(..) => Vec::new(),
+            };
+            count(&mut self.unpacked, left.len(), self.packed, self.ratio)?;
+            return take(&left);
         }
         Err(Error::new(
             Kind::Malformed,
@@ -129,15 +135,20 @@ mod tests {
     use super::*;
 
     fn unpacked(coding: ContentEncoding, bytes: &[u8]) -> Result<Vec<u8>> {
+        unpacked_by(7, coding, bytes)
+    }
+
+    fn unpacked_by(length: usize, coding: ContentEncoding, bytes: &[u8]) -> Result<Vec<u8>> {
         let mut unpacker = Unpacker::new(Some(coding), Ratio::default())?;
         let mut out = Vec::new();
-        for piece in bytes.chunks(7) {
-            unpacker.push(piece, &mut |bytes| {
-                out.extend_from_slice(bytes);
-                Ok(())
-            })?;
+        let mut take = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
+        for piece in bytes.chunks(length) {
+            unpacker.push(piece, &mut take)?;
         }
-        unpacker.finish()?;
+        unpacker.finish(&mut take)?;
         Ok(out)
     }
 
@@ -157,7 +168,10 @@ mod tests {
                 zstd::encode_all(&text[..], 1).unwrap(),
             ),
         ] {
-            assert_eq!(unpacked(coding, &packed).unwrap(), text);
+            for length in [1, 7, PIECE, usize::MAX] {
+                let seen = unpacked_by(length, coding, &packed).unwrap();
+                assert_eq!(seen, text, "{coding:?} by {length}");
+            }
             for cut in [packed.len() / 2, packed.len() - 1] {
                 assert!(unpacked(coding, &packed[..cut]).is_err(), "{coding:?}");
             }
