@@ -16,7 +16,8 @@ const fn page(code: &'static str, title: &'static str, text: &'static str) -> Pa
     Page { code, title, text }
 }
 
-/// All codes, in alphabetical order.
+/// All codes, in alphabetical order; a line each keeps the table one to read.
+#[rustfmt::skip]
 pub const PAGES: &[Page] = &[
     page(
         "all_missing",
@@ -43,16 +44,8 @@ pub const PAGES: &[Page] = &[
         "The source did not accept the credentials",
         "Check user, password, certificate and database; POST /v1/sources/{s}/test shows the step that failed.",
     ),
-    page(
-        "bad_column_name",
-        "A name that no column can have",
-        "The rows have a column without a name, with a NUL in it, or two of one name. Rename the columns.",
-    ),
-    page(
-        "bad_row",
-        "A row cannot be written",
-        "The detail says which row, counted from 1 without a header, which column and why; nothing was written. Correct the row or leave it out, and send all rows again.",
-    ),
+    page("bad_column_name", "A name that no column can have", "The rows have a column without a name, with a NUL in it, or two of one name. Rename the columns."),
+    page("bad_row", "A row cannot be written", "The detail says which row, counted from 1 without a header, which column and why; nothing was written. Correct the row or leave it out, and send all rows again."),
     page(
         "body_stalled",
         "The body stood still",
@@ -83,11 +76,7 @@ pub const PAGES: &[Page] = &[
         "Code is never run",
         "Python in a payload is not run, whatever it does. Write it as SQL (`sql`, or `add_column` with an `expression`), or as steps; GET /v1/transforms lists them.",
     ),
-    page(
-        "commit_unknown",
-        "Nobody knows whether the rows were written",
-        "The connection was lost in the very moment in which the rows were committed. Look into the target before you send them again; replace, upsert and ignore may be repeated safely.",
-    ),
+    page("commit_unknown", "Nobody knows whether the rows were written", "The connection was lost in the very moment in which the rows were committed. Look into the target before you send them again; replace, upsert and ignore may be repeated safely."),
     page(
         "conflict",
         "Something stands in the way",
@@ -263,11 +252,7 @@ pub const PAGES: &[Page] = &[
         "The name is taken",
         "Names are unique; choose another one or change the existing resource.",
     ),
-    page(
-        "no_columns",
-        "The rows have no columns",
-        "Send rows with at least one column.",
-    ),
+    page("no_columns", "The rows have no columns", "Send rows with at least one column."),
     page(
         "no_file_roots",
         "This service may read no local files",
@@ -278,6 +263,7 @@ pub const PAGES: &[Page] = &[
         "No such path",
         "GET /openapi.json lists every path.",
     ),
+    page("no_unique_key", "The keys are not unique in the table", "upsert and ignore need a primary key or a unique index over exactly the keys, neither partial nor deferrable. Make one, or name other keys."),
     page(
         "not_a_number",
         "The column is no number",
@@ -363,6 +349,7 @@ pub const PAGES: &[Page] = &[
         "Only reading is allowed",
         "A query is exactly one statement that only reads.",
     ),
+    page("replace_followed", "Rows of other tables would follow", "Foreign keys to the table delete or change rows of other tables with those that replace deletes. Write with upsert, or change these keys."),
     page(
         "run_finished",
         "The run has ended already",
@@ -433,11 +420,9 @@ pub const PAGES: &[Page] = &[
         "The store is away",
         "The service cannot reach its own database. Try again after Retry-After.",
     ),
-    page(
-        "stream_exists",
-        "The stream is there already",
-        "Mode `fail` writes only what was not there. Write with another mode, or into another stream.",
-    ),
+    page("stream_exists", "The stream is there already", "Mode `fail` writes only what was not there. Write with another mode, or into another stream."),
+    page("target_full", "There is no room in the target", "The disk of the folder is full; nothing was written. Make room and send the rows again."),
+    page("target_locked", "Somebody else is writing there", "Another write into the same folder did not end in time. Try again later."),
     page(
         "timeout_too_long",
         "The timeout is too long",
@@ -563,11 +548,7 @@ pub const PAGES: &[Page] = &[
         "This media type is not taken",
         "The detail names what is taken.",
     ),
-    page(
-        "unsupported_type",
-        "The target has no such type",
-        "The detail names the column. Convert it first, for example to string or json.",
-    ),
+    page("unsupported_type", "The target has no such type", "The detail names the column. Convert it first, for example to string or json."),
     page(
         "uri_too_long",
         "The URL is too long",

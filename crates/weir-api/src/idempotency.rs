@@ -29,7 +29,7 @@ use weir_store::{Claimed, IdempotencyClaim, KeptAnswer};
 
 use crate::auth::Caller;
 use crate::extract;
-use crate::problem::{self, ApiError, Problem, Rendered};
+use crate::problem::{self, ApiError, Carried, Problem, Rendered};
 use crate::request::RequestId;
 use crate::state::App;
 
@@ -74,6 +74,23 @@ pub async fn once(State(app): State<App>, request: Request, next: Next) -> Respo
 fn changes(request: &Request) -> bool {
     let method = request.method();
     !method.is_safe() && (*method != Method::POST || is_change(request.uri().path()))
+}
+
+/// Whether the body at this path is rows, of any size.
+fn takes_rows(path: &str) -> bool {
+    path.ends_with("/write")
+}
+
+/// The hash of a body that waits on disk, and the body from there: what it asks
+/// is known before any of it is done.
+async fn spooled(app: &App, body: Body) -> Result<([u8; 32], Body)> {
+    let spool = app.spool.clone();
+    let work = async move {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let body = spool.keep(body, |bytes| context.update(bytes)).await?;
+        Ok((sized(context.finish().as_ref()), body))
+    };
+    app.compute.spawn(work).await?
 }
 
 /// Whether a POST to this path changes something.
@@ -143,7 +160,13 @@ struct Keyed {
 impl Keyed {
     async fn read(app: &App, key: &str, request: Request) -> Result<(Self, Request)> {
         let (parts, body) = request.into_parts();
-        let body = extract::whole(body, app.limits.json_body_bytes).await?;
+        let (digest, body) = match takes_rows(parts.uri.path()) {
+            true => spooled(app, body).await?,
+            false => {
+                let whole = extract::whole(body, app.limits.json_body_bytes).await?;
+                (hash(&[&whole]), Body::from(whole))
+            }
+        };
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.ok_or_else(|| Error::internal("a change without a caller"))?;
         let uri = parts.extensions.get::<OriginalUri>();
@@ -156,7 +179,7 @@ impl Keyed {
         ]);
         let claim = IdempotencyClaim {
             slot,
-            fingerprint: fingerprint(&parts.headers, uri.query().unwrap_or_default(), &body),
+            fingerprint: fingerprint(&parts.headers, uri.query().unwrap_or_default(), &digest),
             instance_id: app.instance_id,
             hours: app.idempotency_hours,
         };
@@ -170,7 +193,7 @@ impl Keyed {
                 .get::<RequestId>()
                 .map_or_else(String::new, |id| id.0.clone()),
         };
-        Ok((keyed, Request::from_parts(parts, Body::from(body))))
+        Ok((keyed, Request::from_parts(parts, body)))
     }
 
     async fn answer(self, request: Request, next: Next) -> Response {
@@ -324,6 +347,11 @@ fn id_of(headers: &BTreeMap<String, String>, body: &[u8]) -> Option<String> {
 /// Whether the same request would be answered the same again. What says
 /// "later" is not; what a source said and what the caller may do can change.
 fn stays_true(response: &Response) -> bool {
+    // Done again, what may have been written would be written twice.
+    let carried = response.extensions().get::<Carried>();
+    if carried.is_some_and(|carried| carried.0.stable_code() == "commit_unknown") {
+        return true;
+    }
     let passing = [
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
@@ -347,7 +375,7 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// What the request asks, as a hash under the caller's api key.
-fn fingerprint(headers: &HeaderMap, query: &str, body: &[u8]) -> [u8; 32] {
+fn fingerprint(headers: &HeaderMap, query: &str, digest: &[u8]) -> [u8; 32] {
     let secret = headers
         .get(AUTHORIZATION)
         .map_or(&[][..], HeaderValue::as_bytes);
@@ -355,7 +383,7 @@ fn fingerprint(headers: &HeaderMap, query: &str, body: &[u8]) -> [u8; 32] {
         .get(CONTENT_TYPE)
         .map_or(&[][..], HeaderValue::as_bytes);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-    sized(hmac::sign(&key, &hash(&[media_type, query.as_bytes(), body])).as_ref())
+    sized(hmac::sign(&key, &hash(&[media_type, query.as_bytes(), digest])).as_ref())
 }
 
 fn sized(bytes: &[u8]) -> [u8; 32] {

@@ -169,6 +169,7 @@ fn guarded_routes() -> Routes {
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/sources/{source}/preview", rows::preview_route(None))
         .route("/sources/{source}/load", rows::load_route(None))
+        .route("/sources/{source}/write", post(rows::write))
         .route("/transform", rows::transform_route(None))
         .route("/profile", rows::profile_route())
         .route("/sources/{source}/profile", rows::source_profile_route());

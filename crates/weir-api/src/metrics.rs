@@ -80,6 +80,12 @@ pub fn sent(rows: u64, bytes: u64) {
     counter!("weir_bytes_sent_total").increment(bytes);
 }
 
+/// Rows were written, or not, of a body of this size.
+pub fn received(rows: u64, bytes: u64) {
+    counter!("weir_rows_written_total").increment(rows);
+    counter!("weir_bytes_received_total").increment(bytes);
+}
+
 /// An error was answered, or ended an answer.
 pub fn failed(error: &Error) {
     let code = error.stable_code();
@@ -94,4 +100,5 @@ pub fn describe() {
     counter!("weir_guarded_panics_total").increment(0);
     counter!("weir_store_timeouts_total").increment(0);
     sent(0, 0);
+    received(0, 0);
 }

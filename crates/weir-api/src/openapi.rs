@@ -14,8 +14,8 @@ use crate::rows::{
     ProfileSourceRequest, TransformPart, TransformRequest,
 };
 use crate::{
-    audit, credentials, examples, keys, openapi30, pages, polish, recipes, runs, sources, system,
-    transforms,
+    audit, credentials, examples, keys, openapi30, pages, polish, recipes, rows, runs, sources,
+    system, transforms,
 };
 
 #[derive(OpenApi)]
@@ -29,7 +29,7 @@ use crate::{
     tags(
         (name = "sources", description = "Registered data sources"),
         (name = "credentials", description = "Values that sources are opened with; they go in and never come out"),
-        (name = "rows", description = "Streams, schemas, previews and loads"),
+        (name = "rows", description = "Streams, schemas, previews, loads and writes"),
         (name = "recipes", description = "The steps there are, and lists of them that are kept"),
         (name = "runs", description = "What was loaded, how it ended, and how to stop it"),
         (name = "connectors", description = "The systems this build can speak to"),
@@ -43,7 +43,7 @@ use crate::{
         transforms::list,
         sources::create, sources::list, sources::get, sources::update, sources::delete,
         sources::test::test_source, sources::doctor::test_sources, sources::test::test_connector,
-        sources::streams::streams, sources::streams::schema,
+        sources::streams::streams, sources::streams::schema, rows::write,
         keys::create, keys::list, keys::get, keys::update, keys::rotate, keys::delete, audit::list,
         runs::list, runs::get, runs::cancel,
         system::connectors, system::connector, system::whoami, system::limits,

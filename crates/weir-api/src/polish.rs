@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 use crate::idempotency;
 
 /// Paths that may still change between releases.
-const EXPERIMENTAL: [&str; 5] = [
+const EXPERIMENTAL: [&str; 6] = [
     "/v1/transform",
     "/profile",
     "/v1/recipes",
     "/v1/import",
     "/items",
+    "/write",
 ];
 
 /// Makes the document say what holds everywhere.

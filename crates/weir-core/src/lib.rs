@@ -24,7 +24,7 @@ pub mod types;
 
 pub use connector::{Capability, Category, Connector, Descriptor, Entry, Registry, TestedAgainst};
 pub use context::{Context, Deadline, Dial, Dialed, Endpoint};
-pub use erased::{AnyConnector, OpenSource, memory_of, memory_of_array};
+pub use erased::{AnyConnector, OpenSource, memory_of, memory_of_array, unknown_outcome};
 pub use error::{Error, FieldError, Kind, Result, SourceFault, SourceMessage};
 pub use memory::{Account, Memory};
 pub use predicate::{Comparison, Conjuncts, Operand, Predicate, Value};

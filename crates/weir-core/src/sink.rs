@@ -75,6 +75,28 @@ impl WriteMode {
             WriteMode::Append | WriteMode::Replace | WriteMode::Fail => false,
         }
     }
+
+    /// Refuses keys where the mode takes none, none where it needs some, and
+    /// one that stands twice.
+    pub fn check_keys(self, keys: &[String]) -> Result<()> {
+        let name = self.name();
+        if self.needs_keys() && keys.is_empty() {
+            let message = format!("mode {name} needs the columns that tell rows apart");
+            return Err(Error::invalid("/keys", message).hint("give keys=a,b"));
+        }
+        if !self.needs_keys() && !keys.is_empty() {
+            let message = format!("mode {name} takes no keys");
+            return Err(Error::invalid("/keys", message)
+                .hint("keys tell rows apart for upsert and ignore; leave them out here"));
+        }
+        for (index, key) in keys.iter().enumerate() {
+            if keys[..index].contains(key) {
+                let message = format!("the key `{key}` stands twice");
+                return Err(Error::invalid("/keys", message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of columns that the target does not have.

@@ -397,7 +397,7 @@ fn split_body(text: &Bytes) -> Result<(Bytes, Map<String, Value>)> {
 }
 
 /// `{"a": "int64"}`, or `a:int64,b:decimal(10,2)`.
-fn types_text(given: Option<&str>) -> Result<Vec<arrow::datatypes::FieldRef>> {
+pub(super) fn types_text(given: Option<&str>) -> Result<Vec<arrow::datatypes::FieldRef>> {
     let Some(text) = given else {
         return Ok(Vec::new());
     };

@@ -127,11 +127,35 @@ pub(super) fn rows_or_json(request: &str, part: &str) -> Value {
     json!({ "required": true, "content": content })
 }
 
+/// Rows alone, in any format.
+fn rows_alone() -> Value {
+    let mut content = Map::new();
+    for format in FORMATS {
+        let media = match format {
+            Format::Json => {
+                let text = "An array of objects; `{\"columns\": [{\"name\", \"type\"?}], \"rows\": [[…]]}` is taken, too.";
+                let rows = json!({ "type": "object", "additionalProperties": true });
+                let schema = json!({ "type": "array", "items": rows, "description": text });
+                json!({ "schema": schema, "example": [{ "id": 1, "total": 12.50 }] })
+            }
+            Format::Ndjson | Format::Csv => json!({ "schema": { "type": "string" } }),
+            Format::Arrow | Format::Parquet => {
+                json!({ "schema": { "type": "string", "format": "binary" } })
+            }
+        };
+        content.insert(format.media_type().to_owned(), media);
+    }
+    json!({ "required": true, "content": content })
+}
+
 /// Adds every operation to `document`.
 pub(crate) fn add_operations(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else {
         return;
     };
+    if let Some(write) = paths.get_mut("/v1/sources/{source}/write") {
+        write["post"]["requestBody"] = rows_alone();
+    }
     for format in std::iter::once(None).chain(FORMATS.iter().copied().map(Some)) {
         let suffix = format
             .map(|f| format!(".{}", f.suffix()))

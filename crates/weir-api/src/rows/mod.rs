@@ -13,6 +13,7 @@ mod recorded;
 mod request;
 pub(crate) mod steps;
 mod transform;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,7 @@ use recorded::{access, recorded};
 pub use request::{Count, LoadQuery, LoadRequest, PreviewRequest};
 use steps::{Place, Work};
 pub use transform::{TransformPart, TransformRequest, transform_route};
+pub use write::{__path_write, write};
 
 /// Formats with a path of their own.
 pub const FORMATS: &[Format] = &Format::ALL;

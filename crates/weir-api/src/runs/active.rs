@@ -31,6 +31,8 @@ use crate::state::App;
 pub enum RunKind {
     /// All rows of something; recorded.
     Load,
+    /// Rows into a source; recorded.
+    Write,
     /// A few rows; not recorded.
     Preview,
     /// Rows of a body through steps; not recorded.
@@ -43,6 +45,7 @@ impl RunKind {
     fn name(self) -> &'static str {
         match self {
             RunKind::Load => "load",
+            RunKind::Write => "write",
             RunKind::Preview => "preview",
             RunKind::Transform => "transform",
             RunKind::Profile => "profile",
@@ -51,7 +54,7 @@ impl RunKind {
 
     fn is_recorded(self) -> bool {
         match self {
-            RunKind::Load => true,
+            RunKind::Load | RunKind::Write => true,
             RunKind::Preview | RunKind::Transform | RunKind::Profile => false,
         }
     }
@@ -143,10 +146,11 @@ impl Active {
         self.row.status == RunStatus::Running.name()
     }
 
-    /// Whether it reads all rows of a source: a load, or a profile of one.
+    /// Whether it moves all rows of a source: a load, a write, or a profile.
     fn is_load(&self) -> bool {
         let is_profile = self.row.kind == RunKind::Profile.name();
-        self.row.kind == RunKind::Load.name() || (is_profile && self.row.source_id.is_some())
+        let long = [RunKind::Load.name(), RunKind::Write.name()];
+        long.contains(&self.row.kind.as_str()) || (is_profile && self.row.source_id.is_some())
     }
 
     fn stop(&self, why: Why) {
@@ -269,7 +273,7 @@ impl Runs {
 fn too_many(most: usize) -> Error {
     Error::new(
         Kind::Busy,
-        format!("your key has {most} loads running, which is its limit"),
+        format!("your key has {most} loads and writes running, which is its limit"),
     )
     .code("too_many_loads")
     .hint("wait for one of them to end, or cancel it with POST /v1/runs/{run}/cancel")
@@ -450,10 +454,25 @@ impl Run {
         self.finish(RunStatus::Succeeded, None, rows, 0);
     }
 
+    /// It is over, and `rows` of a body of `bytes` are written.
+    pub fn wrote(&self, rows: u64, bytes: u64) {
+        crate::metrics::received(rows, bytes);
+        self.finish(RunStatus::Succeeded, None, rows, bytes);
+    }
+
     /// It is over before the first byte.
     pub fn fail(&self, error: &Error) {
+        self.failed_after(error, 0);
+    }
+
+    /// It is over, and nothing is written of the `bytes` that came.
+    pub fn failed_after(&self, error: &Error, bytes: u64) {
+        if bytes > 0 {
+            crate::metrics::received(0, bytes);
+            crate::metrics::failed(error);
+        }
         let (status, error) = self.verdict(Some(error), false);
-        self.finish(status, error, 0, 0);
+        self.finish(status, error, 0, bytes);
     }
 
     fn verdict(&self, error: Option<&Error>, left: bool) -> (RunStatus, Option<(String, String)>) {

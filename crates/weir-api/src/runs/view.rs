@@ -17,13 +17,13 @@ pub struct RunView {
     pub kind: String,
     /// `running`, `succeeded`, `failed` or `cancelled`.
     pub status: String,
-    /// What was read.
+    /// What was read or written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_id: Option<Uuid>,
     /// The source's name at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_name: Option<String>,
-    /// The stream that was read.
+    /// The stream that was read or written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
     /// The columns that were asked for; absent for all.
@@ -38,10 +38,10 @@ pub struct RunView {
     /// The key it ran with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<Uuid>,
-    /// Rows that were sent.
+    /// Rows that were sent, or written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// Bytes that were sent.
+    /// Bytes that were sent, or came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<i64>,
     /// When it started.

@@ -19,7 +19,7 @@ pub use statement::{NewColumn, create_table};
 /// Checks what can be told of a write and the schema of its rows alone. Gives
 /// the places of the keys in the schema.
 pub fn check(write: &Write, schema: &Schema) -> Result<Vec<usize>> {
-    check_keys(write.mode, &write.keys)?;
+    write.mode.check_keys(&write.keys)?;
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     if names.is_empty() {
         return Err(Error::new(Kind::Invalid, "the rows have no columns")
@@ -41,27 +41,6 @@ pub fn check(write: &Write, schema: &Schema) -> Result<Vec<usize>> {
         found.ok_or_else(|| unknown_column(key, &names, "/keys"))
     };
     write.keys.iter().map(place).collect()
-}
-
-/// Checks that a mode has the keys that it needs, and no others.
-pub fn check_keys(mode: WriteMode, keys: &[String]) -> Result<()> {
-    let name = mode.name();
-    if mode.needs_keys() && keys.is_empty() {
-        let message = format!("mode {name} needs the columns that tell rows apart");
-        return Err(Error::invalid("/keys", message).hint("give keys=a,b"));
-    }
-    if !mode.needs_keys() && !keys.is_empty() {
-        let message = format!("mode {name} takes no keys");
-        return Err(Error::invalid("/keys", message)
-            .hint("keys tell rows apart for upsert and ignore; leave them out here"));
-    }
-    for (index, key) in keys.iter().enumerate() {
-        if keys[..index].contains(key) {
-            let message = format!("the key `{key}` stands twice");
-            return Err(Error::invalid("/keys", message));
-        }
-    }
-    Ok(())
 }
 
 /// Refuses rows of `batch` with nulls in the columns at `places`. `first` is the

@@ -8,8 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::body::Body;
+use bytes::Bytes;
 use weir_core::{Error, Kind, Result};
 use weir_formats::parquet::read::ReadAt;
+
+/// Bytes that are read at once.
+const READ: usize = 64 << 10;
 
 /// A folder with a quota. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -50,6 +55,31 @@ impl Spool {
             used: AtomicU64::new(0),
             files: AtomicU64::new(0),
         }))
+    }
+
+    /// Reads a body to its end into a file; gives it again from there. `seen` is
+    /// shown its bytes on the way.
+    pub async fn keep(&self, mut body: Body, mut seen: impl FnMut(&[u8])) -> Result<Body> {
+        let mut file = self.file()?;
+        while let Some(bytes) = super::of_body(&mut body).await? {
+            seen(&bytes);
+            file.write(&bytes)?;
+        }
+        let pieces = futures::stream::unfold((file, 0_u64), |(file, from)| async move {
+            let left = file.size().saturating_sub(from);
+            let length = usize::try_from(left).unwrap_or(READ).min(READ);
+            let mut bytes = vec![0; length];
+            match ReadAt::read_at(&file, &mut bytes, from) {
+                Ok(0) if left == 0 => None,
+                Ok(0) => Some((Err(std::io::ErrorKind::UnexpectedEof.into()), (file, from))),
+                Ok(count) => {
+                    bytes.truncate(count);
+                    Some((Ok(Bytes::from(bytes)), (file, from + count as u64)))
+                }
+                Err(error) => Some((Err(error), (file, from))),
+            }
+        });
+        Ok(Body::from_stream(pieces))
     }
 
     pub(super) fn file(&self) -> Result<Spooled> {

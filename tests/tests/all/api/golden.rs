@@ -140,6 +140,15 @@ pub(super) const LIST: &[Route] = &[
         200,
         Hidden,
     ),
+    // What it asks of the sample is refused: nothing can be written there.
+    route(
+        "POST",
+        "/v1/sources/{source}/write?stream=penguins",
+        Editor,
+        r#"[{"a": 1}]"#,
+        422,
+        Hidden,
+    ),
     route("POST", "/v1/transform", Reader, ROWS, 200, No),
     route("POST", "/v1/profile", Reader, ROWS, 200, No),
     route(
