@@ -105,6 +105,37 @@ SELECT pg_catalog.format_type(u.o, u.m)
 FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) WITH ORDINALITY AS u(o, m, n)
 ORDER BY u.n";
 
+/// What a table is written to as; the table's own facts repeat.
+const WRITTEN: &str = "
+SELECT c.oid, c.relkind::text, a.attname, a.atttypid, a.attnotnull, a.attgenerated <> '',
+       pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = $1::name AND c.relname = $2::name AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+ORDER BY a.attnum";
+
+/// Whether a unique index that `ON CONFLICT` takes is over exactly these columns.
+const UNIQUE: &str = "
+SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_index i
+  WHERE i.indrelid = $1::oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+    AND i.indpred IS NULL AND i.indexprs IS NULL
+    AND i.indnkeyatts = pg_catalog.jsonb_array_length($2::jsonb)
+    AND NOT EXISTS (
+      SELECT FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
+      WHERE NOT pg_catalog.jsonb_exists($2::jsonb, a.attname::text)))";
+
+/// Whether deleting rows of a table changes or deletes those of another.
+const FOLLOWED: &str = "
+SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_constraint
+  WHERE contype = 'f' AND confrelid = $1::oid AND conrelid <> $1::oid AND confdeltype IN ('c', 'n', 'd'))";
+
+const TRANSACTION: &str = "SELECT pg_catalog.txid_current()::text";
+const STATUS: &str = "SELECT pg_catalog.txid_status($1::int8)";
+
 /// One column as the source has it, and how it is read.
 #[derive(Clone)]
 pub struct SourceColumn {
@@ -230,6 +261,101 @@ pub async fn relation(lease: &mut Lease, schema: &str, name: &str) -> Result<Rel
         name: name.to_owned(),
         columns,
     })
+}
+
+/// A column that is written to.
+pub struct WriteColumn {
+    /// Its name.
+    pub name: String,
+    /// Oid of its type.
+    pub oid: u32,
+    /// Its type as the source writes it.
+    pub native: String,
+    /// Whether it must not be null.
+    pub required: bool,
+    /// Whether the table computes it.
+    pub generated: bool,
+}
+
+/// A table that is written to.
+pub struct WriteTarget {
+    /// Its oid.
+    pub oid: u32,
+    /// Its `relkind`.
+    pub kind: String,
+    /// In order.
+    pub columns: Vec<WriteColumn>,
+}
+
+/// What is to be known of a table to write to it; none where it is not there.
+pub async fn write_target(
+    lease: &mut Lease,
+    schema: &str,
+    name: &str,
+) -> Result<Option<WriteTarget>> {
+    let rows = lease
+        .rows(WRITTEN, &[Bound::text(schema), Bound::text(name)])
+        .await?;
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    let mut columns = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // A table without columns is one row of nulls.
+        if let Some(name) = get::<Option<String>>(row, 2)? {
+            columns.push(WriteColumn {
+                name,
+                oid: get(row, 3)?,
+                required: get(row, 4)?,
+                generated: get(row, 5)?,
+                native: get(row, 6)?,
+            });
+        }
+    }
+    let oids: Vec<u32> = columns.iter().map(|column| column.oid).collect();
+    load_types(lease, &oids).await?;
+    Ok(Some(WriteTarget {
+        oid: get(first, 0)?,
+        kind: get(first, 1)?,
+        columns,
+    }))
+}
+
+/// Whether rows of a table can be told apart by `keys`.
+pub async fn has_unique(lease: &mut Lease, oid: u32, keys: &[String]) -> Result<bool> {
+    let keys = serde_json::to_string(keys).map_err(Error::internal)?;
+    yes(
+        lease,
+        UNIQUE,
+        &[Bound::text(oid.to_string()), Bound::text(keys)],
+    )
+    .await
+}
+
+/// Whether rows of other tables change or go with those of a table.
+pub async fn is_followed(lease: &mut Lease, oid: u32) -> Result<bool> {
+    yes(lease, FOLLOWED, &[Bound::text(oid.to_string())]).await
+}
+
+async fn yes(lease: &mut Lease, sql: &'static str, params: &[Bound]) -> Result<bool> {
+    let rows = lease.rows(sql, params).await?;
+    rows.first().map_or(Ok(false), |row| get(row, 0))
+}
+
+/// The number of the transaction that the session is in.
+pub async fn transaction(lease: &mut Lease) -> Result<String> {
+    let rows = lease.rows(TRANSACTION, &[]).await?;
+    let first = rows.first();
+    first.map_or_else(
+        || Err(Error::internal("no number of a transaction")),
+        |row| get(row, 0),
+    )
+}
+
+/// What became of a transaction; none where the server has forgotten it.
+pub async fn transaction_status(lease: &mut Lease, number: &Bound) -> Result<Option<String>> {
+    let rows = lease.rows(STATUS, std::slice::from_ref(number)).await?;
+    rows.first().map_or(Ok(None), |row| get(row, 0))
 }
 
 /// The columns that a statement answers, from what the server said of them.

@@ -11,11 +11,15 @@ use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::SinkExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Connection, CopyOutStream, NoTls, Row, RowStream, Statement};
+use tokio_postgres::{
+    Client, Connection, CopyInSink, CopyOutStream, NoTls, Row, RowStream, Statement,
+};
 use weir_core::{Context, Dialed, Error, Result, SourceFault};
 use weir_net::{TlsClient, TlsMode};
 
@@ -48,6 +52,9 @@ const SESSION: [(&str, &str); 17] = [
     ("idle_in_transaction_session_timeout", "0"),
     ("check_function_bodies", "off"),
 ];
+
+/// Where rows are copied in.
+pub type CopyIn = Pin<Box<CopyInSink<Bytes>>>;
 
 type Driver = Connection<Box<dyn Dialed>, NoTlsStream>;
 
@@ -299,6 +306,30 @@ impl Session {
     /// Starts a binary `COPY … TO STDOUT`.
     pub async fn copy_out(&mut self, sql: &str) -> Result<CopyOutStream> {
         drive(self.driver.as_mut(), self.client.copy_out(sql), &self.host).await
+    }
+
+    /// Runs one statement; gives how many rows it changed.
+    pub async fn run(&mut self, sql: &str) -> Result<u64> {
+        let work = self.client.execute(sql, &[]);
+        drive(self.driver.as_mut(), work, &self.host).await
+    }
+
+    /// Starts a binary `COPY … FROM STDIN`.
+    pub async fn copy_in(&mut self, sql: &str) -> Result<CopyIn> {
+        let work = self.client.copy_in(sql);
+        drive(self.driver.as_mut(), work, &self.host)
+            .await
+            .map(Box::pin)
+    }
+
+    /// Sends a piece of what is copied in.
+    pub async fn feed(&mut self, sink: &mut CopyIn, piece: Bytes) -> Result<()> {
+        drive(self.driver.as_mut(), sink.send(piece), &self.host).await
+    }
+
+    /// Ends what is copied in; gives how many rows the server took.
+    pub async fn copied(&mut self, mut sink: CopyIn) -> Result<u64> {
+        drive(self.driver.as_mut(), sink.as_mut().finish(), &self.host).await
     }
 
     /// Starts a prepared statement whose rows are streamed.

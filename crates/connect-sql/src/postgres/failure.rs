@@ -1,5 +1,6 @@
 //! What the server says, as errors that name the cause and what to check.
 
+use weir_core::config::escape_pointer;
 use weir_core::{Error, Kind, SourceFault, SourceMessage};
 
 use super::config::Target;
@@ -12,7 +13,7 @@ const LOST_HINT: &str =
     "the server is restarting, overloaded or out of a resource; try again, and look at its log";
 
 /// The first row that fits holds, so the precise ones stand before their class.
-const MEANINGS: [Meaning; 30] = [
+const MEANINGS: [Meaning; 31] = [
     (
         "28P01",
         Kind::Source(SourceFault::Authentication),
@@ -64,6 +65,11 @@ const MEANINGS: [Meaning; 30] = [
         "22",
         Kind::Source(SourceFault::Data),
         "a value cannot be computed or converted; check casts, divisions and params",
+    ),
+    (
+        "23",
+        Kind::Source(SourceFault::Data),
+        "a row violates a constraint of the table",
     ),
     (
         "21",
@@ -217,11 +223,80 @@ fn of_server(said: &tokio_postgres::error::DbError) -> Error {
         (Some(theirs), Kind::Source(SourceFault::Query | SourceFault::Data)) => theirs.to_owned(),
         _ => hint.to_owned(),
     };
-    Error::new(kind, message).hint(hint).said(SourceMessage {
+    let error = Error::new(kind, message).hint(hint).said(SourceMessage {
         code: None,
         sqlstate: Some(state.to_owned()),
         message: said.message().to_owned(),
+    });
+    match said
+        .where_()
+        .and_then(|text| copied_line(text, said.column()))
+    {
+        Some(place) => error.at(place.pointer(), "refused by the source"),
+        None => error,
+    }
+}
+
+/// A row of a `COPY`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub line: u64,
+    /// Its column, where the server names one.
+    pub column: Option<String>,
+}
+
+impl Place {
+    fn pointer(&self) -> String {
+        let column = self.column.as_deref().unwrap_or_default();
+        format!("/{}/{}", self.line, escape_pointer(column))
+    }
+}
+
+/// The row that an error of a `COPY` is about.
+pub fn place(error: &Error) -> Option<Place> {
+    let pointer = error.fields().first()?.pointer.strip_prefix('/')?;
+    let (line, column) = pointer.split_once('/')?;
+    let column = column.replace("~1", "/").replace("~0", "~");
+    Some(Place {
+        line: line.parse().ok()?,
+        column: (!column.is_empty()).then_some(column),
     })
+}
+
+/// What stands in the context of an error of a `COPY`, whatever its language:
+/// `COPY rows, line 3, column total`.
+fn copied_line(context: &str, column: Option<&str>) -> Option<Place> {
+    let line = context
+        .lines()
+        .rev()
+        .find(|line| line.starts_with("COPY "))?;
+    let mut parts = line.split(", ").skip(1);
+    let number =
+        parts.find_map(|part| part.rsplit(' ').next()?.trim_end_matches(':').parse().ok())?;
+    let named = parts.next().and_then(|part| part.split_once(' '));
+    let column = column.or(named.map(|(_, name)| name)).map(str::to_owned);
+    Some(Place {
+        line: number,
+        column,
+    })
+}
+
+/// Why a row is refused, by the state and without the value, which the server's
+/// own words may quote.
+pub fn of_state(state: &str) -> &'static str {
+    match state {
+        "22001" => "text that is longer than its column takes",
+        "22003" => "a number beyond what its column takes",
+        "22008" => "a date beyond what its column takes",
+        "22021" | "22P05" => "text that the encoding of the database does not have",
+        "23502" => "null in a column that takes none",
+        "23503" => "it refers to a row that is not there",
+        "23505" => "its key is there already",
+        "23514" => "a check of the table refuses it",
+        _ if state.starts_with("23") => "a constraint of the table refuses it",
+        _ => "a value that its column cannot hold",
+    }
 }
 
 fn meaning(state: &str, message: &str) -> (Kind, &'static str) {
@@ -247,6 +322,25 @@ fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_row_of_a_copy_is_found_in_any_language() {
+        let place = |line, column: Option<&str>| Place {
+            line,
+            column: column.map(str::to_owned),
+        };
+        let found = |text: &str| copied_line(text, None).unwrap();
+        assert_eq!(
+            found("COPY t, line 3, column total"),
+            place(3, Some("total"))
+        );
+        assert_eq!(found("COPY weir_rows, Zeile 12"), place(12, None));
+        let nested = "PL/pgSQL function f() line 3 at RAISE\nCOPY t, line 7";
+        assert_eq!(found(nested), place(7, None));
+        assert_eq!(copied_line("SQL function \"f\"", None), None);
+        let error = Error::source(SourceFault::Data, "x").at(place(3, Some("a/b")).pointer(), "");
+        assert_eq!(super::place(&error), Some(place(3, Some("a/b"))));
+    }
 
     #[test]
     fn states_have_one_meaning() {

@@ -1,4 +1,4 @@
-//! A session on loan: taken from the keeper, inside a read-only transaction,
+//! A session on loan: taken from the keeper, inside a transaction of its own,
 //! and handed back only when it is clean. In every other case its query is
 //! cancelled and its connection closed.
 
@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use postgres_types::Type;
 use tokio_postgres::{CopyOutStream, Row, RowStream, Statement};
 use weir_core::{Context, Error, Kind, Result, SourceFault};
 use weir_kit::{Keeper, Kept, Place};
 
 use super::bound::Bound;
-use super::client::{Session, Way};
+use super::client::{CopyIn, Session, Way};
 use super::types::TypeFacts;
 
 /// How long cleaning a session may take before it is closed instead.
@@ -25,6 +26,9 @@ const CLEAN: &str = "ROLLBACK; RESET ALL; RESET ROLE; CLOSE ALL; UNLISTEN *; DIS
 
 /// A longer wait than this means no limit for the server, whose own is 32 bits of milliseconds.
 const MAX_TIMEOUT_MS: u128 = i32::MAX as u128;
+
+/// How long a write waits for a lock, in milliseconds.
+const LOCK_MS: u32 = 30_000;
 
 /// The connections of one source.
 pub struct Pool {
@@ -45,7 +49,7 @@ enum State {
     Broken,
 }
 
-/// A session on loan, inside a read-only transaction.
+/// A session on loan, inside a transaction.
 pub struct Lease {
     loan: Option<(Kept<Session>, Place<Session>)>,
     state: State,
@@ -55,10 +59,18 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes a session, or makes one, and begins the transaction.
+    /// Takes a session, or makes one, and begins a transaction that only reads.
     pub async fn take(pool: &Arc<Pool>, ctx: &Context) -> Result<Self> {
+        Lease::take_in(pool, ctx, begin(ctx)).await
+    }
+
+    /// The same, with a transaction that may write.
+    pub async fn take_to_write(pool: &Arc<Pool>, ctx: &Context) -> Result<Self> {
+        Lease::take_in(pool, ctx, begin_to_write(ctx)).await
+    }
+
+    async fn take_in(pool: &Arc<Pool>, ctx: &Context, begin: String) -> Result<Self> {
         let place = pool.keeper.place().await?;
-        let begin = begin(ctx);
         let mut lease = Lease {
             loan: None,
             state: State::Busy,
@@ -162,6 +174,39 @@ impl Lease {
         self.settle(outcome)
     }
 
+    /// Runs statements that return nothing.
+    pub async fn batch(&mut self, sql: &str) -> Result<()> {
+        self.state = State::Busy;
+        let outcome = self.session()?.batch(sql).await;
+        self.settle(outcome)
+    }
+
+    /// Runs one statement; gives how many rows it changed.
+    pub async fn run(&mut self, sql: &str) -> Result<u64> {
+        self.state = State::Busy;
+        let outcome = self.session()?.run(sql).await;
+        self.settle(outcome)
+    }
+
+    /// Starts a binary `COPY … FROM STDIN`. Until [`Lease::copied`], dropping the
+    /// lease cancels it.
+    pub async fn copy_in(&mut self, sql: &str) -> Result<CopyIn> {
+        self.state = State::Busy;
+        let outcome = self.session()?.copy_in(sql).await;
+        self.started(outcome)
+    }
+
+    /// Sends a piece of what is copied in.
+    pub async fn feed(&mut self, sink: &mut CopyIn, piece: Bytes) -> Result<()> {
+        self.session()?.feed(sink, piece).await
+    }
+
+    /// Ends what is copied in; gives how many rows the server took.
+    pub async fn copied(&mut self, sink: CopyIn) -> Result<u64> {
+        let outcome = self.session()?.copied(sink).await;
+        self.settle(outcome)
+    }
+
     /// Starts a binary `COPY … TO STDOUT`. Until [`Lease::ended`], dropping the
     /// lease cancels it.
     pub async fn copy_out(&mut self, sql: &str) -> Result<CopyOutStream> {
@@ -235,12 +280,25 @@ async fn hand_back(mut kept: Kept<Session>, place: Place<Session>, ctx: Context)
 /// Begins a transaction that reads one state of the database and cannot write,
 /// each of its statements bounded by the deadline.
 fn begin(ctx: &Context) -> String {
-    let left = ctx.deadline.left().as_millis();
-    // Zero would mean no limit; a limit a little late lets our own deadline speak first.
-    let timeout = if left > MAX_TIMEOUT_MS { 0 } else { left + 100 };
+    let timeout = timeout(ctx);
     format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {timeout}"
     )
+}
+
+/// Begins a transaction that may write, and waits only so long for who else does.
+fn begin_to_write(ctx: &Context) -> String {
+    let timeout = timeout(ctx);
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {timeout}; \
+         SET LOCAL lock_timeout = {LOCK_MS}"
+    )
+}
+
+fn timeout(ctx: &Context) -> u128 {
+    let left = ctx.deadline.left().as_millis();
+    // Zero would mean no limit; a limit a little late lets our own deadline speak first.
+    if left > MAX_TIMEOUT_MS { 0 } else { left + 100 }
 }
 
 fn in_step(error: &Error) -> bool {

@@ -1,5 +1,6 @@
 //! PostgreSQL: discovery over the catalogue, loads through binary `COPY`
-//! decoded straight into Arrow, reads that cannot write.
+//! decoded straight into Arrow, reads that cannot write, and writes through binary
+//! `COPY` that happen whole or not at all.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -10,6 +11,8 @@
 //! | `guard` | which statements only read |
 //! | `scan`, `pushdown`, `flow` | one read: its statement, and its batches |
 //! | `types`, `decode` | native types by table, and bytes into Arrow |
+//! | `sink`, `target` | one write: where its rows go, and its transaction |
+//! | `send`, `encode` | batches into tuples, and Arrow into bytes by table |
 //! | `bound`, `failure` | bound values, and what the server says as errors |
 
 mod bound;
@@ -18,13 +21,17 @@ mod check;
 mod client;
 mod config;
 mod decode;
+mod encode;
 mod failure;
 mod flow;
 mod guard;
 mod lease;
 mod pushdown;
 mod scan;
+mod send;
+mod sink;
 mod source;
+mod target;
 mod types;
 mod url;
 
@@ -60,7 +67,10 @@ pub fn entry() -> Arc<dyn AnyConnector> {
 
 /// The connector with the service's own bounds of connections.
 pub fn entry_with(pool: KeeperSettings) -> Arc<dyn AnyConnector> {
-    Entry::of(Postgres { pool }).with_source().build()
+    Entry::of(Postgres { pool })
+        .with_source()
+        .with_sink()
+        .build()
 }
 
 #[async_trait]

@@ -12,7 +12,7 @@ use super::{catalog, check};
 
 /// An opened PostgreSQL source.
 pub struct PostgresSource {
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 impl PostgresSource {

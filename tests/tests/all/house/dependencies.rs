@@ -23,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["weir-core", "weir-formats", "weir-kit", "weir-net"],
     ),
     ("connect-sample", &["weir-core", "weir-kit", "weir-net"]),
-    ("connect-sql", &["weir-core", "weir-kit", "weir-net"]),
+    (
+        "connect-sql",
+        &["weir-core", "weir-formats", "weir-kit", "weir-net"],
+    ),
     (
         "weir-catalog",
         &[
