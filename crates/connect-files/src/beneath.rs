@@ -21,7 +21,7 @@ const PATH_BYTES: usize = 4096;
 
 /// File systems of the kernel's own: their "files" are the machine's state, such
 /// as the environment of this process.
-const KERNEL_SYSTEMS: &[statfs::FsType] = &[
+pub const KERNEL_SYSTEMS: &[statfs::FsType] = &[
     statfs::PROC_SUPER_MAGIC,
     statfs::CGROUP_SUPER_MAGIC,
     statfs::CGROUP2_SUPER_MAGIC,

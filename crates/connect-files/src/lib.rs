@@ -1,6 +1,6 @@
 //! Files: folders of the machine that Weir runs on, below the roots that its
 //! operator allows. Every file is opened beneath a folder's handle, so that no
-//! path and no link leads out.
+//! path and no link leads out, and written beside its place before it is put there.
 
 mod beneath;
 mod bytes;
@@ -9,7 +9,9 @@ mod discover;
 mod flow;
 mod format;
 mod pattern;
+mod replace;
 mod scan;
+mod sink;
 mod source;
 mod table;
 mod union;
@@ -35,6 +37,8 @@ pub struct Rules {
     /// Whether files with several names may be read: the other name may be
     /// outside of the root.
     pub hard_links: bool,
+    /// Whether no file is ever written.
+    pub read_only: bool,
     /// What the content of a file may ask for.
     pub limits: DecodeLimits,
 }
@@ -47,7 +51,7 @@ pub struct Files {
 /// The connector for the catalogue.
 pub fn entry(rules: Rules) -> Arc<dyn AnyConnector> {
     let rules = Arc::new(rules);
-    Entry::of(Files { rules }).with_source().build()
+    Entry::of(Files { rules }).with_source().with_sink().build()
 }
 
 #[async_trait]
@@ -95,4 +99,8 @@ integers widen, and whole numbers become `float64` where another file has decima
 
 Discovery leaves out hidden files, links that lead out of `root` and what has no known format. It does not follow links to folders; read by path they work. \
 Text is read as a stream: types come from the first 10,000 rows or 8 MiB. Parquet is read by columns, and only those row groups and pages \
-that the filter does not rule out. A spreadsheet is read whole, up to a bound of cells.";
+that the filter does not rule out. A spreadsheet is read whole, up to a bound of cells.
+
+Files are written in every format but spreadsheets, by their name, with the modes `append` (csv, tsv and ndjson), `replace` and `fail`. Folders on the way are made. \
+A file is written under a hidden name and put into its place when it is whole, so readers see the old rows or the new ones. With `deterministic=true` equal rows give equal bytes of CSV. \
+`WEIR_FILE_READ_ONLY` forbids all of it.";

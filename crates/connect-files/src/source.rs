@@ -24,7 +24,7 @@ use crate::{Rules, flow, scan};
 
 /// A folder of files.
 pub struct Folder {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What work on other threads needs of it.
@@ -84,7 +84,7 @@ impl Folder {
 
     /// Runs `work` on a thread that may wait for a disk. The last argument
     /// fails when the caller has gone or the time is up.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         ctx: &Context,
         work: impl FnOnce(&Shared, &dyn Fn() -> Result<()>) -> Result<T> + Send + 'static,

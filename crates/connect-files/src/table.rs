@@ -109,6 +109,33 @@ impl Table {
         })
     }
 
+    /// Whether the text begins with `head`, a byte order mark before it aside,
+    /// and however its lines end.
+    pub fn starts_with(&self, head: &[u8]) -> Result<bool> {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let packing = match self.body {
+            Body::Streamed(_, _, packing) => packing,
+            _ => Packing::Plain,
+        };
+        let mut found = Vec::new();
+        let unpacked = self
+            .content
+            .unpacked(packing, DecodeLimits::default().ratio);
+        let most = (MARK.len() + head.len()) as u64;
+        unpacked
+            .and_then(|text| text.take(most).read_to_end(&mut found))
+            .map_err(|error| read_failed(&self.path, error))?;
+        let found = found.strip_prefix(MARK).unwrap_or(&found);
+        let line = |text: &[u8]| -> Vec<u8> {
+            let end = text
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .unwrap_or(text.len());
+            text[..end].trim_ascii_end().to_vec()
+        };
+        Ok(line(found) == line(head))
+    }
+
     /// What the file was when it was opened.
     pub fn stamp(&self) -> Stamp {
         self.content.stamp()
@@ -143,10 +170,11 @@ impl Table {
                     options.types = self.asked_types(shared, &wanted.types)?;
                 }
                 // Some column must be decoded to know how many rows there are.
-                let columns: &[usize] = if wanted.columns.is_empty() {
-                    &[0]
-                } else {
-                    &wanted.columns
+                let columns: &[usize] = match wanted.columns.as_slice() {
+                    // A file of no rows names no columns.
+                    [] if self.schema.fields().is_empty() => &[],
+                    [] => &[0],
+                    some => some,
                 };
                 let is_all = columns.iter().copied().eq(0..self.schema.fields().len());
                 let name = |place: &usize| self.schema.field(*place).name().clone();

@@ -7,7 +7,8 @@ use arrow::array::{Array, FixedSizeBinaryArray, GenericByteArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     BinaryType, ByteArrayType, DataType, Field, Float16Type, Float32Type, Float64Type,
-    LargeBinaryType, LargeUtf8Type, SchemaRef, Utf8Type,
+    LargeBinaryType, LargeUtf8Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, Utf8Type,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,7 @@ use weir_core::types::unique_names;
 use weir_core::{Error, Result};
 
 use crate::json::cell::{Cell, Column, is_uuid, mapped, number, temporal, write_uuid};
+use crate::json::time::write_second;
 use crate::plain::flatten;
 use crate::{EncodeOptions, Encoder, Output};
 
@@ -27,6 +29,9 @@ pub struct CsvOut {
     pub bom: bool,
     /// Put `'` before text that a spreadsheet would take for a formula.
     pub excel_safe: bool,
+    /// Bytes that depend on the values alone: lines end with LF, and moments are
+    /// `%Y-%m-%d %H:%M:%S` in UTC, without fractions.
+    pub deterministic: bool,
 }
 
 impl Default for CsvOut {
@@ -35,6 +40,7 @@ impl Default for CsvOut {
             delimiter: b',',
             bom: false,
             excel_safe: false,
+            deterministic: false,
         }
     }
 }
@@ -53,6 +59,7 @@ impl CsvOut {
 struct Quoting {
     delimiter: u8,
     excel_safe: bool,
+    plain_moments: bool,
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -234,6 +241,7 @@ fn cell(field: &Field, array: &dyn Array, quoting: Quoting) -> Result<Box<dyn Ce
             let value = move |row: usize| STANDARD.encode(values.value(row));
             Box::new(Bytes { value, quoting })
         }
+        DataType::Timestamp(unit, _) if quoting.plain_moments => plain_moments(array, *unit),
         other if other.is_numeric() => number(array, false).ok_or_else(unknown)?,
         other if other.is_temporal() => temporal(array, false).ok_or_else(unknown)?,
         _ => Box::new(Nested {
@@ -241,6 +249,22 @@ fn cell(field: &Field, array: &dyn Array, quoting: Quoting) -> Result<Box<dyn Ce
             quoting,
         }),
     })
+}
+
+/// Moments to the second, whatever their unit.
+fn plain_moments(array: &dyn Array, unit: TimeUnit) -> Box<dyn Cell> {
+    match unit {
+        TimeUnit::Second => mapped::<TimestampSecondType, _>(array, write_second),
+        TimeUnit::Millisecond => mapped::<TimestampMillisecondType, _>(array, |value, out| {
+            write_second(value.div_euclid(1_000), out);
+        }),
+        TimeUnit::Microsecond => mapped::<TimestampMicrosecondType, _>(array, |value, out| {
+            write_second(value.div_euclid(1_000_000), out);
+        }),
+        TimeUnit::Nanosecond => mapped::<TimestampNanosecondType, _>(array, |value, out| {
+            write_second(value.div_euclid(1_000_000_000), out);
+        }),
+    }
 }
 
 struct Writer {
@@ -285,6 +309,15 @@ impl CsvEncoder {
         Quoting {
             delimiter: self.options.delimiter,
             excel_safe: self.options.excel_safe,
+            plain_moments: self.options.deterministic,
+        }
+    }
+
+    fn line_end(&self) -> &'static [u8] {
+        if self.options.deterministic {
+            b"\n"
+        } else {
+            b"\r\n"
         }
     }
 }
@@ -302,7 +335,7 @@ impl Encoder for CsvEncoder {
             }
             self.quoting().write(name.as_bytes(), out);
         }
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.line_end());
         Ok(())
     }
 
@@ -325,7 +358,7 @@ impl Encoder for CsvEncoder {
                 // Readers skip an empty line: a lone null must not vanish.
                 text.extend_from_slice(b"\"\"");
             }
-            text.extend_from_slice(b"\r\n");
+            text.extend_from_slice(self.line_end());
             out.row_done();
         }
         Ok(())

@@ -305,6 +305,7 @@ pub fn app(
         files: weir_catalog::FileRules {
             roots: settings.file_roots()?,
             hard_links: settings.file_hard_links.unwrap_or(false),
+            read_only: settings.file_read_only.unwrap_or(false),
             limits: limits.decoding(),
         },
         pool: weir_catalog::PoolSettings {

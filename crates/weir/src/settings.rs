@@ -52,6 +52,9 @@ pub struct Settings {
     /// Read local files that have more than one name, too; the other one may be outside of the folders [default: false]
     #[arg(long, env = "WEIR_FILE_HARD_LINKS", value_name = "BOOL")]
     pub file_hard_links: Option<bool>,
+    /// Write no local files, only read them [default: false]
+    #[arg(long, env = "WEIR_FILE_READ_ONLY", value_name = "BOOL")]
+    pub file_read_only: Option<bool>,
     /// Origins whose pages may call, as a comma list of scheme://host[:port], or * for all [default: none]
     #[arg(long, env = "WEIR_CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -161,6 +164,7 @@ impl Settings {
             egress: self.egress.or(below.egress),
             file_roots: self.file_roots.or(below.file_roots),
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
+            file_read_only: self.file_read_only.or(below.file_read_only),
             idempotency_hours: self.idempotency_hours.or(below.idempotency_hours),
             cors_origins: self.cors_origins.or(below.cors_origins),
             sources_file: self.sources_file.or(below.sources_file),

@@ -172,6 +172,18 @@ pub(super) fn write_timestamp(value: i64, unit: TimeUnit, zone: &Zone, out: &mut
     }
 }
 
+/// `2024-02-29 12:00:00`, of seconds since 1970 in UTC.
+pub(crate) fn write_second(value: i64, out: &mut Vec<u8>) {
+    write_date(value.div_euclid(DAY), out);
+    out.push(b' ');
+    let clock = value.rem_euclid(DAY) as u32;
+    two(clock / 3_600, out);
+    out.push(b':');
+    two(clock / 60 % 60, out);
+    out.push(b':');
+    two(clock % 60, out);
+}
+
 fn write_offset(seconds: i32, out: &mut Vec<u8>) {
     out.push(if seconds < 0 { b'-' } else { b'+' });
     let seconds = seconds.unsigned_abs();
