@@ -85,6 +85,13 @@ impl Database {
         })
     }
 
+    /// The same with the role that owns it, and so may write.
+    pub fn owner_config(&self) -> Value {
+        let mut config = self.config();
+        config["user"] = self.owner.clone().into();
+        config
+    }
+
     /// The URL with which its owner connects; for stores.
     pub fn owner_url(&self) -> String {
         let password = PASSWORD.replace(' ', "%20");

@@ -7,6 +7,9 @@ mod configuration;
 mod discovery;
 mod reading;
 mod secrecy;
+pub mod writing;
+
+pub use writing::{ExpectSink, check_sink};
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

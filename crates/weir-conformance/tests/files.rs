@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use common::{context, expect};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use weir_conformance::{Expect, check_all, verdict};
+use weir_conformance::{Expect, ExpectSink, check_all, check_sink, verdict};
 use weir_core::StreamId;
 
 const ROWS: i64 = 20_000;
@@ -101,4 +101,93 @@ async fn a_file_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_read_as_one_conforms() {
     conforms("Odd folder.x/parts/", "amount").await;
+}
+
+async fn conforms_as_a_sink(expect: ExpectSink) {
+    let home = tempfile::tempdir().unwrap();
+    let connector = connect_files::entry(connect_files::Rules {
+        roots: vec![home.path().to_owned()],
+        ..Default::default()
+    });
+    let config = serde_json::json!({"root": home.path()});
+    let name = (expect.stream)("x").to_string();
+    let cases = check_sink(&*connector, config, &context(), expect).await;
+    assert_eq!(verdict(&cases), Ok(()), "{name}");
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().collect();
+    let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    assert!(!left.iter().any(hidden), "{left:?}");
+}
+
+fn path(name: &str, suffix: &str) -> StreamId {
+    StreamId::parse(&format!("{name}.{suffix}"), "/stream").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_keep_types_conform_as_a_sink() {
+    let kept: [(fn(&str) -> StreamId, &[&str]); 2] = [
+        (|name| path(name, "arrow"), &[]),
+        // Parquet knows spans of days and milliseconds only.
+        (|name| path(name, "parquet"), &["interval"]),
+    ];
+    for (stream, lossy) in kept {
+        conforms_as_a_sink(ExpectSink {
+            stream,
+            append: false,
+            keys: false,
+            left_out: &[],
+            lossy,
+        })
+        .await;
+    }
+}
+
+/// Text keeps values, and types are found again: what they are is looked at by
+/// the tests of formats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_text_conform_as_a_sink() {
+    for stream in [
+        |name: &str| path(name, "csv"),
+        |name: &str| path(name, "ndjson.gz"),
+    ] {
+        conforms_as_a_sink(ExpectSink {
+            stream,
+            append: true,
+            keys: false,
+            left_out: &["nothing"],
+            lossy: &[
+                "bool",
+                "uint64",
+                "decimal",
+                "small_decimal",
+                "wide_decimal",
+                "binary",
+                "fixed_binary",
+                "date",
+                "time",
+                "time_ms",
+                "at",
+                "at_utc",
+                "at_zone",
+                "at_second",
+                "duration",
+                "interval",
+                "list",
+                "record",
+                "float32",
+                "float64",
+                "large_text",
+                "view_text",
+                "words",
+                "name",
+                "int8",
+                "int16",
+                "int32",
+                "int64",
+                "uint8",
+                "uint16",
+                "uint32",
+            ],
+        })
+        .await;
+    }
 }

@@ -11,11 +11,11 @@ use common::{context, expect};
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use weir_conformance::check_all;
+use weir_conformance::{ExpectSink, check_all, check_sink};
 use weir_core::{
     Category, Column, Connector, Context, Descriptor, Discover, Entry, Error, Kind, Page, PushDown,
-    Pushed, Read, Result, Scan, Source, StreamId, StreamInfo, StreamSchema, TestReport,
-    TestedAgainst,
+    Pushed, Read, Result, Rows, Scan, Sink, Source, StreamId, StreamInfo, StreamSchema, TestReport,
+    TestedAgainst, Write, WriteMode, Written,
 };
 
 /// Accepts what it does not know, documents nothing, and leaves its password open.
@@ -155,4 +155,73 @@ async fn every_lie_is_noticed() {
         "an unknown column has a pointer",
     ];
     assert_eq!(failed, expected);
+}
+
+/// Says that everything is written, slowly, and writes nothing.
+#[async_trait]
+impl Sink for Handle {
+    async fn write(&self, ctx: &Context, write: &Write, rows: Rows) -> Result<Written> {
+        let mut batches = rows.batches;
+        let mut written = Written::default();
+        while let Some(batch) = batches.next().await.transpose()? {
+            written.rows += batch.num_rows() as u64;
+        }
+        write.commit.begin(ctx)?;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        Ok(written)
+    }
+}
+
+#[tokio::test]
+async fn every_lie_of_a_sink_is_noticed() {
+    let connector = Entry::of(Liar).with_source().with_sink().build();
+    let expect = ExpectSink {
+        stream: |name| StreamId::from_parts([name]),
+        append: true,
+        keys: true,
+        left_out: &[],
+        lossy: &[],
+    };
+    let cases = check_sink(&*connector, serde_json::json!({}), &context(), expect).await;
+    let passed: Vec<&str> = cases
+        .iter()
+        .filter(|case| case.outcome.is_ok())
+        .map(|case| case.name)
+        .collect();
+    // Formats whose rows name their columns take any of them.
+    let expected = ["writing is declared", "an unknown column is refused"];
+    assert_eq!(passed, expected);
+}
+
+#[tokio::test]
+async fn what_has_begun_to_commit_is_waited_for_and_nothing_else() {
+    let connector = Entry::of(Liar).with_source().with_sink().build();
+    let ctx = context();
+    let source = connector.open(serde_json::json!({}), &ctx).await;
+    let source = source.expect("it opens");
+    let rows = |more: bool| {
+        let (first, more) = (futures::stream::iter([Ok(batch())]), usize::from(more));
+        Rows {
+            schema: batch().schema(),
+            batches: first
+                .chain(futures::stream::iter(0..more).then(|_| std::future::pending()))
+                .boxed(),
+        }
+    };
+    for (more, committed) in [(false, true), (true, false)] {
+        let call = Context {
+            cancel: ctx.cancel.child_token(),
+            ..ctx.clone()
+        };
+        let write = Write::new(StreamId::from_parts(["t"]), WriteMode::Append);
+        let stop = async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            call.cancel.cancel();
+        };
+        let (outcome, ()) = tokio::join!(source.write(&call, &write, rows(more)), stop);
+        match outcome {
+            Ok(written) => assert!(committed && written.rows == 3),
+            Err(error) => assert!(!committed && error.kind() == Kind::Cancelled, "{error}"),
+        }
+    }
 }

@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{context, expect};
-use weir_conformance::{check_all, verdict};
-use weir_core::Context;
+use weir_conformance::{ExpectSink, check_all, check_sink, verdict};
+use weir_core::{Context, StreamId};
 use weir_net::{Dialer, Egress};
 use weir_tests::database::Database;
 
@@ -51,4 +51,25 @@ async fn postgres_conforms() {
         let cases = check_all(&*connector, database.config(), &ctx, expect).await;
         assert_eq!(verdict(&cases), Ok(()), "ordered by {order_by}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_conforms_as_a_sink() {
+    weir_net::install_crypto();
+    let database = Database::create().await;
+    let ctx = Context {
+        dialer: Arc::new(Dialer::new(Egress::default())),
+        ..context()
+    };
+    let expect = ExpectSink {
+        stream: |name| StreamId::from_parts(["public", name]),
+        append: true,
+        keys: true,
+        left_out: &[],
+        // A duration comes back as an interval, a record as JSON.
+        lossy: &["duration", "record"],
+    };
+    let connector = connect_sql::postgres::entry();
+    let cases = check_sink(&*connector, database.owner_config(), &ctx, expect).await;
+    assert_eq!(verdict(&cases), Ok(()));
 }

@@ -9,6 +9,7 @@ mod discovery;
 mod failures;
 mod pushdown;
 mod queries;
+mod rogue;
 mod support;
 mod tls;
 mod types;
