@@ -105,7 +105,7 @@ def database(stack):
 class Service:
     """The service, with its store beside the data and the source registered."""
 
-    def __init__(self, stack, dsn):
+    def __init__(self, stack, dsn, settings={}):
         parts = urllib.parse.urlsplit(dsn)
         psql(dsn, "-qc", "drop database if exists weir_bench_store")
         psql(dsn, "-qc", "create database weir_bench_store")
@@ -117,6 +117,7 @@ class Service:
             "WEIR_DATA_DIR": str(self.data),
             "WEIR_DATABASE_URL": parts._replace(path="/weir_bench_store").geturl(),
             "WEIR_ADMIN_KEY": "only-for-benchmarks-on-loopback",
+            **settings,
         }
         self.process = subprocess.Popen([os.environ["WEIR_BENCH_BINARY"], "serve"], env=environment, stderr=open(self.data / "log", "w"), stdout=subprocess.DEVNULL)
         stack.callback(self.process.wait)
@@ -195,4 +196,5 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -184,6 +184,13 @@ impl Call<'_> {
         }
     }
 
+    /// Sends it; gives the status, unless the service went away meanwhile.
+    pub async fn status(self) -> Option<u16> {
+        let answer = self.request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        answer.bytes().await.ok().map(|_| status)
+    }
+
     /// Sends it and leaves the body to be read piece by piece.
     pub async fn open(self) -> reqwest::Response {
         self.request.send().await.expect("the service answers")

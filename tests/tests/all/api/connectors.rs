@@ -26,7 +26,7 @@ async fn the_catalogue_shows_what_a_form_needs() {
         .get("/v1/connectors/postgres")
         .await
         .expect_status(200);
-    for capability in ["test", "discover", "preview", "load"] {
+    for capability in ["test", "discover", "preview", "load", "write"] {
         assert!(
             postgres["capabilities"]
                 .as_array()

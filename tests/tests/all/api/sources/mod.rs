@@ -15,3 +15,4 @@ mod register;
 mod session;
 mod streams;
 mod types;
+mod write;

@@ -55,6 +55,11 @@ impl Place {
             .expect_status(201);
     }
 
+    /// The folders and the service, for tests that stop the one and keep the other.
+    pub fn into_parts(self) -> (TempDir, Service) {
+        (self.home, self.service)
+    }
+
     pub fn client(&self) -> &Client {
         &self.service.client
     }

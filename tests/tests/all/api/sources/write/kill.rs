@@ -1,0 +1,127 @@
+//! `kill -9` of the service at random moments of writes: the target is what it
+//! was or what it should become, and the next service goes on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir_tests::{Client, Database, Options, setting};
+
+use super::super::files::Place as Files;
+
+/// Rounds when `WEIR_TEST_KILL_ROUNDS` names no other number.
+const ROUNDS: usize = 3;
+/// Rows of a body.
+const ROWS: usize = 40_000;
+
+fn rounds() -> usize {
+    setting("WEIR_TEST_KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"))
+}
+
+fn body(turn: usize) -> String {
+    (0..ROWS)
+        .map(|id| format!("{{\"id\": {id}, \"turn\": {turn}}}\n"))
+        .collect()
+}
+
+/// Sends a write; whether it was said to have succeeded.
+async fn write(client: &Client, path: &str, turn: usize) -> Option<u16> {
+    let call = client.call("POST".parse().unwrap(), path);
+    let call = call.header("content-type", "application/x-ndjson");
+    call.body(body(turn)).status().await
+}
+
+/// A moment of a write that takes about `usual`, another one each time.
+fn moment(round: usize, usual: Duration) -> Duration {
+    // The golden ratio spreads them evenly, however many there are.
+    let part = (round as f64 * 0.618_033_988_75).fract();
+    usual.mul_f64(part * 1.1)
+}
+
+fn judged(turn: usize, last: usize, answered: Option<u16>, seen: Value) -> usize {
+    let [count, least, most] =
+        ["count", "least", "most"].map(|name| seen[name].as_u64().unwrap_or(0) as usize);
+    assert_eq!(count, ROWS, "half of the rows, turn {turn}: {seen}");
+    assert_eq!(least, most, "rows of two turns, turn {turn}: {seen}");
+    assert!(
+        least == turn || least == last,
+        "rows of turn {least}, not of {turn} or {last}"
+    );
+    assert!(
+        answered != Some(200) || least == turn,
+        "it was said to be written"
+    );
+    least
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_whole_whenever_the_service_dies() {
+    let database = Database::create().await;
+    let options = Options::fresh().await;
+    let mut service = options.start().await;
+    service
+        .client
+        .register_config("db", database.owner_config())
+        .await;
+    for query in ["stream=r&mode=replace", "stream=u&mode=upsert&keys=id"] {
+        let path = format!("/v1/sources/db/write?{query}");
+        let table = &query[7..8];
+        let start = Instant::now();
+        assert_eq!(write(&service.client, &path, 0).await, Some(200));
+        assert_eq!(write(&service.client, &path, 0).await, Some(200));
+        let (usual, mut last) = (start.elapsed() / 2, 0);
+        let watcher = database.client().await;
+        for turn in 1..=rounds() {
+            let client = service.client.clone();
+            let sent = write(&client, &path, turn);
+            let die = async {
+                tokio::time::sleep(moment(turn, usual)).await;
+                service.kill().await;
+            };
+            let (answered, ()) = tokio::join!(sent, die);
+            let ended = weir_tests::eventually(Duration::from_secs(10), async || {
+                let sql = "select count(*) from pg_stat_activity where datname = current_database()
+                    and application_name = 'weir' and backend_xid is not null";
+                let open: i64 = watcher.query_one(sql, &[]).await.unwrap().get(0);
+                (open == 0).then_some(())
+            });
+            ended.await.expect("the server rolls back");
+            let sql = format!(
+                "select jsonb_build_object('count', count(*), 'least', min(turn), 'most', max(turn))::text from {table}"
+            );
+            let seen: String = watcher.query_one(&sql, &[]).await.unwrap().get(0);
+            last = judged(turn, last, answered, serde_json::from_str(&seen).unwrap());
+            service = options.start().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_whole_whenever_the_service_dies() {
+    let place = Files::new().await;
+    let path = "/v1/sources/f/write?stream=a.csv&mode=replace";
+    let start = Instant::now();
+    assert_eq!(write(place.client(), path, 0).await, Some(200));
+    let (usual, mut last) = (start.elapsed(), 0);
+    let (root, options) = (place.root(), place.service.options().clone());
+    let (home, mut service) = place.into_parts();
+    for turn in 1..=rounds() {
+        let client = service.client.clone();
+        let sent = write(&client, path, turn);
+        let die = async {
+            tokio::time::sleep(moment(turn, usual)).await;
+            service.kill().await;
+        };
+        let (answered, ()) = tokio::join!(sent, die);
+        let text = std::fs::read_to_string(root.join("a.csv")).unwrap();
+        let turns: Vec<usize> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+            .collect();
+        let seen =
+            json!({"count": turns.len(), "least": turns.iter().min(), "most": turns.iter().max()});
+        last = judged(turn, last, answered, seen);
+        service = options.start().await;
+    }
+    drop((service, home));
+}
