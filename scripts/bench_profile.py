@@ -27,6 +27,8 @@ def main():
     with contextlib.ExitStack() as stack:
         home = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-profile-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        # The account of the private PostgreSQL passes it.
+        home.chmod(0o755)
         files = home / "files"
         files.mkdir()
         file = files / "lineitem.parquet"
