@@ -143,31 +143,35 @@ def report(sides, seconds, peaks, idle, answers):
 
 def errors(exact, about):
     """How far off each estimate is, the worst column of each statistic."""
-    worst = {}
+    worst, rows = {}, exact["dataset"]["row_count"]
     for column, named in about.get("approximate", {}).get("columns", {}).items():
         found, wanted = about["columns"][column]["statistics"], exact["columns"][column]["statistics"]
         for name in named:
-            error = off(found.get(name), wanted.get(name))
-            if error is not None and error >= worst.get(name, (-1.0, ""))[0]:
-                worst[name] = (error, column)
-    lines = ["Errors of the estimates against the exact answer, of the column where they are largest:", "", "| statistic | error | column |", "|---|---:|---|"]
-    for name, (error, column) in sorted(worst.items()):
-        lines.append(f"| `{name}` | {error:.3%} | `{column}` |")
-    return lines if worst else ["No statistic was estimated: all of them had room for the whole table."]
+            error, unit = off(name, found.get(name), wanted.get(name), rows)
+            if error is not None and error >= worst.get(name, (-1.0,))[0]:
+                worst[name] = (error, unit, column)
+    if not worst:
+        return ["No statistic was estimated: all of them had room for the whole table."]
+    lines = ["Errors of the estimates against the exact answer, of the column where they are largest:", "", "| statistic | error | of | column |", "|---|---:|---|---|"]
+    for name, (error, unit, column) in sorted(worst.items()):
+        lines.append(f"| `{name}` | {error:.4%} | {unit} | `{column}` |")
+    return lines
 
 
-def off(found, wanted):
-    """Share of the exact figure; of distributions and plots that of the worst member, 1 where one is missing."""
-    if isinstance(wanted, dict):
-        known = [off(found.get(key), value) for key, value in wanted.items()] if isinstance(found, dict) else [1.0]
-        return max((error for error in known if error is not None), default=None)
-    if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
-        if not isinstance(found, (int, float)):
-            return 1.0
-        return abs(found - wanted) / abs(wanted) if wanted else abs(found)
-    if isinstance(wanted, str):
-        return 0.0 if found == wanted else 1.0
-    return None
+def off(name, found, wanted, rows):
+    """The error, and what it is a share of: counts of values are told against all rows, figures against themselves, those of plots by the worst member."""
+    if name == "mode_ratio":
+        return abs(found - wanted), "rows"
+    if name == "value_counts" or name.endswith("_distribution"):
+        return max((abs(found.get(value, 0) - count) / rows for value, count in wanted.items()), default=0.0), "rows"
+    members = [(found.get(key), value) for key, value in wanted.items()] if isinstance(wanted, dict) else [(found, wanted)]
+    shares = [abs(one - other) / abs(other) for one, other in members if is_figure(one) and is_figure(other) and other]
+    # Which value the mode is says nothing where all are rare; `mode_ratio` does.
+    return (None if name == "mode" else max(shares, default=None)), "the exact figure"
+
+
+def is_figure(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 main()
