@@ -31,6 +31,7 @@ DECIDED_ELSEWHERE = {
     "keys": "the mode, and the columns of the rows",
     "types": "the columns of the body",
     "column_types": "the columns of the data",
+    "suggestions": "which suggestions there are",
     "clean": "whether the body says it itself",
     "approximate": "whether the body says it itself",
     "data": "rows must fit each other",
