@@ -123,7 +123,7 @@ fn written(path: &str, error: &io::Error) -> Error {
 
 enum Packer {
     Plain(File),
-    Gzip(flate2::write::GzEncoder<File>),
+    Gzip(Box<flate2::write::GzEncoder<File>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, File>>),
 }
 
@@ -170,10 +170,10 @@ impl Temporary {
             Packing::Plain => Packer::Plain(file),
             Packing::Gzip => {
                 // No name and no time: equal rows are equal bytes.
-                Packer::Gzip(flate2::write::GzEncoder::new(
+                Packer::Gzip(Box::new(flate2::write::GzEncoder::new(
                     file,
                     flate2::Compression::default(),
-                ))
+                )))
             }
             Packing::Zstd => {
                 let encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL);

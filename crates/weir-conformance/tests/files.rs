@@ -124,7 +124,8 @@ fn path(name: &str, suffix: &str) -> StreamId {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_keep_types_conform_as_a_sink() {
-    let kept: [(fn(&str) -> StreamId, &[&str]); 2] = [
+    type Kept = (fn(&str) -> StreamId, &'static [&'static str]);
+    let kept: [Kept; 2] = [
         (|name| path(name, "arrow"), &[]),
         // Parquet knows spans of days and milliseconds only.
         (|name| path(name, "parquet"), &["interval"]),

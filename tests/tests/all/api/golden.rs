@@ -419,6 +419,8 @@ fn expected(route: &Route, caller: &Caller, whose: Whose) -> (u16, &'static str)
         (Whose::Foreign, Outside) if caller.scoped => (422, "outside_scope"),
         (Whose::Foreign, Others) if role < Admin => (404, "not_found"),
         _ if route.own == 409 => (409, "run_finished"),
+        // The source is read-only.
+        _ if route.own == 422 => (422, "unsupported"),
         _ => (route.own, ""),
     }
 }
