@@ -80,7 +80,8 @@ async fn sorted(
     let engine = Engine::new(limits).unwrap();
     let task = engine.task(&Memory::new(bytes, bytes).account());
     let pool = Arc::clone(task.memory_pool());
-    let rows = futures::stream::iter(batches.to_vec().into_iter().map(Ok)).boxed();
+    let rows: Vec<_> = batches.iter().cloned().map(Ok).collect();
+    let rows = futures::stream::iter(rows).boxed();
     let compute = Compute::current();
     let rows = sort(rows, schema, order, limit, task, &compute).unwrap();
     let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();

@@ -125,7 +125,7 @@ impl Others for Itself {
 }
 
 fn side(schema: &SchemaRef, batches: &[RecordBatch]) -> Side {
-    let batches = batches.to_vec().into_iter().map(Ok);
+    let batches: Vec<_> = batches.iter().cloned().map(Ok).collect();
     Side {
         schema: Arc::clone(schema),
         stream: futures::stream::iter(batches).boxed(),
