@@ -183,17 +183,17 @@ fn finished(batches: Vec<RecordBatch>, read: &Read) -> Vec<RecordBatch> {
         },
         estimate: None,
     };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let answer = Engine::new(limits)
         .unwrap()
         .finish(
             scan,
             read,
             &weir_core::Account::unbounded(),
-            &Compute::current(),
+            &Compute::new(runtime.handle().clone()),
         )
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
         .unwrap();
     let batches: Vec<RecordBatch> = runtime.block_on(answer.stream.try_collect()).unwrap();
     assert!(batches.iter().all(|batch| batch.schema() == answer.schema));
