@@ -9,7 +9,7 @@ use super::{Place, numbered};
 async fn parameters_are_held_to_their_form() {
     let place = Place::with("create table t (id bigint primary key, name text)").await;
     for (query, parameter) in [
-        ("mode=append", ""),
+        ("mode=append", "stream"),
         ("stream=t&mode=apend", "mode"),
         ("stream=t&mode=upsert", "keys"),
         ("stream=t&keys=id", "keys"),
