@@ -80,7 +80,9 @@ def refused_for_a_field_that_the_document_cannot_describe(ctx, response, case):
     problem = response.json()
     if problem["code"] in ALSO or problem["detail"] in TEXTS:
         return
-    places = [error.get("parameter") or error.get("pointer", "").removeprefix("#/").split("/")[0] for error in problem.get("errors", [])]
+    # The part `request` of a form is the request.
+    fields = [error.get("pointer", "").removeprefix("#/").removeprefix("request/").split("/")[0] for error in problem.get("errors", [])]
+    places = [error.get("parameter") or field for error, field in zip(problem.get("errors", []), fields)]
     # Rows have keys of their own, which no document knows.
     if not places and (case.path.startswith(("/v1/transform", "/v1/profile")) or case.path.endswith("/write")):
         return
