@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::tables::is_same_within;
-use crate::{Answer, project};
+use crate::Answer;
+use crate::tables::{cases_of, is_same_within};
 
 /// By so much of the expected value numbers may differ.
 const TOLERANCE: f64 = 1e-9;
@@ -49,19 +49,7 @@ struct Expected {
 
 /// Every case by the name of its file.
 pub fn cases() -> BTreeMap<String, Vec<Case>> {
-    let folder = project::root().join("tests/golden/profile");
-    let files = std::fs::read_dir(folder).unwrap();
-    let files = files.map(|entry| entry.unwrap().path());
-    let tables = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
-    tables
-        .map(|path| {
-            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let cases = serde_json::from_str(&text);
-            let cases = cases.unwrap_or_else(|error| panic!("{file}.json: {error}"));
-            (file, cases)
-        })
-        .collect()
+    cases_of("profile")
 }
 
 /// Cases by statistic, then by the type of the column; those of the table have

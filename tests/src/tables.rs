@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value, json};
 
 use crate::{Answer, project};
@@ -39,7 +40,12 @@ struct Expected {
 
 /// Every case by the name of its file.
 pub fn cases() -> BTreeMap<String, Vec<Case>> {
-    let folder = project::root().join("tests/golden/transforms");
+    cases_of("transforms")
+}
+
+/// Every golden case of a folder, by the name of its file.
+pub(crate) fn cases_of<C: DeserializeOwned>(folder: &str) -> BTreeMap<String, Vec<C>> {
+    let folder = project::root().join("tests/golden").join(folder);
     let files = std::fs::read_dir(folder).unwrap();
     let files = files.map(|entry| entry.unwrap().path());
     let tables = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
