@@ -338,6 +338,47 @@ async fn what_outgrows_memory_is_exact() {
     assert_eq!(words["end"], ROWS);
 }
 
+/// Columns of numbers that are all different and far from each other.
+fn wide(columns: usize, rows: usize) -> (SchemaRef, Vec<RecordBatch>) {
+    use arrow::array::{ArrayRef, Int64Array};
+    use std::sync::Arc;
+    let names: Vec<String> = (0..columns).map(|n| format!("c{n}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "int64")).collect();
+    let table = schema(&fields);
+    let made = (0..rows).step_by(1000).map(|start| {
+        let column = |n: usize| {
+            let numbers = (start..start + 1000).map(|row| {
+                let place = (row * columns + n) as i64;
+                place.wrapping_mul(0x1e37_79b9_7f4a_7c15) >> 4
+            });
+            Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef
+        };
+        let arrays = (0..columns).map(column).collect();
+        RecordBatch::try_new(Arc::clone(&table), arrays).unwrap()
+    });
+    let made = made.collect();
+    (table, made)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_tables_than_may_lie_on_disk_are_refused_and_can_be_estimated() {
+    let (table, given) = wide(40, 20_000);
+    let options = ProfileOptions::default();
+    let exact = profiled(table.clone(), given.clone(), &options, 24 << 20).await;
+    let refused = exact.unwrap_err();
+    assert_eq!(refused.stable_code(), "too_large_to_compute");
+    assert!(
+        refused.hint_text().unwrap().contains("approximate"),
+        "{refused:?}"
+    );
+    let options = ProfileOptions {
+        approximate: true,
+        ..ProfileOptions::default()
+    };
+    let estimated = profiled(table, given, &options, 24 << 20).await.unwrap();
+    assert_eq!(estimated.columns.len(), 40);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_numbers_of_text_may_turn_out_not_to_be() {
     use arrow::array::StringArray;
