@@ -1,5 +1,7 @@
-//! Connectors to databases that speak SQL over their own wire protocol.
+//! Connectors to databases that speak SQL: one folder each, and `shared` for what
+//! is the same in all of them.
 
 pub mod postgres;
+mod shared;
 
 pub use weir_kit::KeeperSettings;

@@ -11,6 +11,7 @@ use weir_core::{
 use super::bound::Bound;
 use super::lease::Lease;
 use super::types::{self, Mapping, TypeFacts};
+use crate::shared::target::Known;
 
 /// Kinds of relations that have rows to read, by `relkind`.
 const KINDS: [(&str, &str); 5] = [
@@ -263,20 +264,6 @@ pub async fn relation(lease: &mut Lease, schema: &str, name: &str) -> Result<Rel
     })
 }
 
-/// A column that is written to.
-pub struct WriteColumn {
-    /// Its name.
-    pub name: String,
-    /// Oid of its type.
-    pub oid: u32,
-    /// Its type as the source writes it.
-    pub native: String,
-    /// Whether it must not be null.
-    pub required: bool,
-    /// Whether the table computes it.
-    pub generated: bool,
-}
-
 /// A table that is written to.
 pub struct WriteTarget {
     /// Its oid.
@@ -284,7 +271,7 @@ pub struct WriteTarget {
     /// Its `relkind`.
     pub kind: String,
     /// In order.
-    pub columns: Vec<WriteColumn>,
+    pub columns: Vec<Known<u32>>,
 }
 
 /// What is to be known of a table to write to it; none where it is not there.
@@ -303,16 +290,16 @@ pub async fn write_target(
     for row in &rows {
         // A table without columns is one row of nulls.
         if let Some(name) = get::<Option<String>>(row, 2)? {
-            columns.push(WriteColumn {
+            columns.push(Known {
                 name,
-                oid: get(row, 3)?,
+                kind: get(row, 3)?,
                 required: get(row, 4)?,
                 generated: get(row, 5)?,
                 native: get(row, 6)?,
             });
         }
     }
-    let oids: Vec<u32> = columns.iter().map(|column| column.oid).collect();
+    let oids: Vec<u32> = columns.iter().map(|column| column.kind).collect();
     load_types(lease, &oids).await?;
     Ok(Some(WriteTarget {
         oid: get(first, 0)?,

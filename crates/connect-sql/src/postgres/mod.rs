@@ -44,7 +44,7 @@ use weir_core::{
 };
 use weir_kit::{Keeper, KeeperSettings};
 
-pub use config::{PoolSettings, PostgresConfig, Unrepresentable};
+pub use config::{PostgresConfig, Unrepresentable};
 pub use source::PostgresSource;
 
 use client::Way;

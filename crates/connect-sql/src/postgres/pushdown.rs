@@ -9,12 +9,13 @@
 //! - Values that become null when they are read (see `types`) must count as null.
 //! - `NaN` counts as null, and `-0` is `0`.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use weir_core::{Comparison, Nulls, Operand, Order, Predicate, Value};
 
 use super::bound::Bound;
 use super::catalog::SourceColumn;
 use super::types::Compare;
+use crate::shared::literal::{date, double, fits_scale, instant, timestamp};
+use crate::shared::read::Compile;
 
 /// Timestamps from here on are beyond Arrow's range.
 const END_OF_TIME: &str = "294247-01-10 04:00:54.775808+00";
@@ -54,31 +55,6 @@ impl<'a> Compiler<'a> {
     /// The values bound by what was compiled.
     pub fn into_params(self) -> Vec<Bound> {
         self.params
-    }
-
-    /// One conjunct, or `None` where the server's answer might differ.
-    pub fn conjunct(&mut self, predicate: &Predicate) -> Option<String> {
-        let bound = self.params.len();
-        let sql = self.predicate(predicate);
-        if sql.is_none() {
-            self.params.truncate(bound);
-        }
-        sql
-    }
-
-    /// The keys of an order, or `None` where it might differ in one of them.
-    pub fn order(&self, order: &[Order]) -> Option<String> {
-        let mut keys = Vec::with_capacity(order.len());
-        for key in order {
-            let found = self.find(&key.column)?;
-            let direction = if key.ascending { "ASC" } else { "DESC" };
-            let nulls = match key.nulls {
-                Nulls::First => "NULLS FIRST",
-                Nulls::Last => "NULLS LAST",
-            };
-            keys.push(format!("{} {direction} {nulls}", self.sort_key(found)?));
-        }
-        Some(keys.join(", "))
     }
 
     fn sort_key(&self, key: &ColumnRef<'_>) -> Option<String> {
@@ -237,9 +213,7 @@ impl<'a> Compiler<'a> {
                 Some((value.to_string(), "float8"))
             }
             (Compare::Float, Value::Number(text)) => {
-                let value: f64 = text.parse().ok()?;
-                let is_plain = value.is_finite() && !(value == 0.0 && value.is_sign_negative());
-                is_plain.then(|| (value.to_string(), "float8"))
+                double(text).map(|value| (value.to_string(), "float8"))
             }
             (Compare::Decimal(_), Value::Int(value)) => Some((value.to_string(), "numeric")),
             (Compare::Decimal(scale), Value::Number(text)) if fits_scale(text, scale) => {
@@ -268,7 +242,7 @@ impl<'a> Compiler<'a> {
                 timestamp(text).map(|text| (text, "timestamp"))
             }
             (Compare::TimestampTz, Value::Text(text)) => {
-                instant(text).map(|text| (text, "timestamptz"))
+                instant(text).map(|text| (format!("{text}+00"), "timestamptz"))
             }
             _ => None,
         }
@@ -369,6 +343,31 @@ impl<'a> Compiler<'a> {
     }
 }
 
+impl Compile for Compiler<'_> {
+    fn conjunct(&mut self, predicate: &Predicate) -> Option<String> {
+        let bound = self.params.len();
+        let sql = self.predicate(predicate);
+        if sql.is_none() {
+            self.params.truncate(bound);
+        }
+        sql
+    }
+
+    fn order(&self, order: &[Order]) -> Option<String> {
+        let mut keys = Vec::with_capacity(order.len());
+        for key in order {
+            let found = self.find(&key.column)?;
+            let direction = if key.ascending { "ASC" } else { "DESC" };
+            let nulls = match key.nulls {
+                Nulls::First => "NULLS FIRST",
+                Nulls::Last => "NULLS LAST",
+            };
+            keys.push(format!("{} {direction} {nulls}", self.sort_key(found)?));
+        }
+        Some(keys.join(", "))
+    }
+}
+
 fn operator(op: Comparison) -> &'static str {
     match op {
         Comparison::Eq => "=",
@@ -378,49 +377,6 @@ fn operator(op: Comparison) -> &'static str {
         Comparison::Gt => ">",
         Comparison::Ge => ">=",
     }
-}
-
-/// A plain decimal with no more places than the column has.
-fn fits_scale(text: &str, scale: i8) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    (1..=38).contains(&whole.len())
-        && plain(whole)
-        && plain(fraction)
-        && fraction.len() <= usize::try_from(scale).unwrap_or(0)
-}
-
-fn date(text: &str) -> Option<String> {
-    let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    (text.len() == 10 && parsed.to_string() == text).then(|| text.to_owned())
-}
-
-fn timestamp(text: &str) -> Option<String> {
-    if let Some(date) = date(text) {
-        return Some(format!("{date} 00:00:00"));
-    }
-    let parsed = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
-    let whole = parsed.and_utc().timestamp_subsec_nanos();
-    // A leap second has more than 10^9 nanoseconds.
-    let exact =
-        whole % 1_000 == 0 && whole < 1_000_000_000 && text.as_bytes().get(4) == Some(&b'-');
-    exact.then(|| parsed.format("%Y-%m-%d %H:%M:%S%.6f").to_string())
-}
-
-fn instant(text: &str) -> Option<String> {
-    // Without an offset it is UTC.
-    if let Some(text) = timestamp(text) {
-        return Some(format!("{text}+00"));
-    }
-    let parsed = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    let nanos = parsed.timestamp_subsec_nanos();
-    let exact = nanos % 1_000 == 0
-        && nanos < 1_000_000_000
-        && (1..=9999).contains(&chrono::Datelike::year(&parsed));
-    exact.then(|| parsed.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string())
 }
 
 #[cfg(test)]

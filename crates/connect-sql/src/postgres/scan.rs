@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use postgres_types::Type;
-use weir_core::read::Params;
-use weir_core::source::unknown_column;
 use weir_core::{
-    Context, Error, Estimate, Kind, PushDown, Pushed, Read, Result, Scan, SourceFault, StreamId,
-    Target,
+    Context, Error, Estimate, Kind, Pushed, Read, Result, Scan, SourceFault, StreamId, Target,
 };
 use weir_kit::Dialect;
+
+use crate::shared::read::{Clauses, check_count, outputs, places, positional};
 
 use super::bound::{Bound, Raw};
 use super::catalog::{self, SourceColumn};
@@ -41,6 +40,9 @@ struct Plan {
     output: Vec<usize>,
     pushed: Pushed,
 }
+
+/// How parameters are written.
+const EXAMPLE: &str = "$1, $2 …";
 
 /// What holds for all reads of a source.
 pub struct Reader {
@@ -76,7 +78,10 @@ impl Reader {
     async fn origin(&self, ctx: &Context, read: &Read) -> Result<(Lease, Origin)> {
         let statement = match &read.target {
             Target::Stream(_) => None,
-            Target::Query { text, params } => Some((guard::check(text)?, positional(params)?)),
+            Target::Query { text, params } => Some((
+                guard::check(text)?,
+                positional(params, "PostgreSQL", EXAMPLE)?,
+            )),
         };
         let mut lease = Lease::take(&self.pool, ctx).await?;
         let origin = match (&read.target, statement) {
@@ -107,13 +112,16 @@ impl Reader {
             .map(|column| column.name.as_str())
             .collect();
         places(&read, &known)?;
-        let clauses = Clauses::of(&origin, &read, utf8, self.lenient);
-        if clauses.filter.iter().any(Option::is_none) {
+        let references = references(&origin);
+        let mut compiler = compiler(&references, &origin, utf8, self.lenient);
+        let clauses = Clauses::of(&mut compiler, &read);
+        if !clauses.has_whole_filter() {
             return Ok(None);
         }
         let mut sql = format!("SELECT pg_catalog.count(*) FROM {}", origin.from);
         clauses.append_to(&mut sql);
-        let params: Vec<Bound> = origin.params.into_iter().chain(clauses.params).collect();
+        let bound = compiler.into_params();
+        let params: Vec<Bound> = origin.params.iter().cloned().chain(bound).collect();
         let statement = lease.prepare(&sql, &origin.types).await?;
         let rows = lease.all(&statement, &params).await?;
         let count = rows.first().map(|row| catalog::get::<i64>(row, 0));
@@ -167,18 +175,6 @@ fn schema_of(columns: &[SourceColumn], output: &[usize]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn positional(params: &Params) -> Result<&[weir_core::Value]> {
-    match params {
-        Params::Positional(values) => Ok(values),
-        Params::Named(values) if values.is_empty() => Ok(&[]),
-        Params::Named(_) => Err(Error::invalid(
-            "/params",
-            "parameters have no names in PostgreSQL",
-        )
-        .hint("write $1, $2 … in the query, and give params as a list")),
-    }
-}
-
 async fn of_stream(lease: &mut Lease, schema: &str, name: &str) -> Result<Origin> {
     let relation = catalog::relation(lease, schema, name).await?;
     let quote = |name: &str| Dialect::Standard.quote(name);
@@ -202,14 +198,7 @@ async fn of_query(lease: &mut Lease, text: &str, values: &[weir_core::Value]) ->
         .await
         .map_err(|error| error.at("/query", "refused by the source"))?;
     let types = statement.params().to_vec();
-    if types.len() != values.len() {
-        let message = format!(
-            "the query has {} parameters, but params has {} values",
-            types.len(),
-            values.len()
-        );
-        return Err(Error::invalid("/params", message).hint("give one value for each of $1, $2 …"));
-    }
+    check_count(types.len(), values.len(), EXAMPLE)?;
     let answer: Vec<(String, u32, i32)> = statement
         .columns()
         .iter()
@@ -239,85 +228,24 @@ async fn of_query(lease: &mut Lease, text: &str, values: &[weir_core::Value]) ->
     })
 }
 
-/// The clauses that the server takes over.
-struct Clauses {
-    /// One for each conjunct; `None` is left to the engine.
-    filter: Vec<Option<String>>,
-    order: Option<String>,
-    limit: Option<u64>,
-    /// The rows come in the wanted order, if one is wanted.
-    is_ordered: bool,
-    params: Vec<Bound>,
+/// A compiler of what `origin` has.
+fn compiler<'a>(
+    references: &'a [ColumnRef<'a>],
+    origin: &Origin,
+    utf8: bool,
+    lenient: bool,
+) -> Compiler<'a> {
+    Compiler::new(references, utf8, lenient, origin.params.len() + 1)
 }
 
-impl Clauses {
-    fn of(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Self {
-        let pairs = origin.columns.iter().zip(&origin.references);
-        let references: Vec<ColumnRef<'_>> = pairs
-            .map(|(column, sql)| ColumnRef {
-                sql: sql.clone(),
-                column,
-            })
-            .collect();
-        let mut compiler = Compiler::new(&references, utf8, lenient, origin.params.len() + 1);
-        let parts = read.filter.iter();
-        let filter: Vec<Option<String>> = parts.map(|part| compiler.conjunct(part)).collect();
-        let order = match read.order.as_slice() {
-            [] => None,
-            keys => compiler.order(keys),
-        };
-        let is_ordered = read.order.is_empty() || order.is_some();
-        // Rows that the engine still drops or sorts must not be cut before.
-        let is_whole = is_ordered && filter.iter().all(Option::is_some);
-        Clauses {
-            limit: read.limit.filter(|_| is_whole),
-            params: compiler.into_params(),
-            filter,
-            order,
-            is_ordered,
-        }
-    }
-
-    /// Columns that the rest of the read speaks of.
-    fn left_over<'a>(&self, read: &'a Read) -> Vec<&'a str> {
-        let parts = read.filter.iter().zip(&self.filter);
-        let mut names: Vec<&str> = parts
-            .filter(|(_, sql)| sql.is_none())
-            .flat_map(|(part, _)| part.columns())
-            .collect();
-        if !self.is_ordered {
-            names.extend(read.order.iter().map(|key| key.column.as_str()));
-        }
-        names
-    }
-
-    fn append_to(&self, sql: &mut String) {
-        let filter: Vec<&str> = self.filter.iter().flatten().map(String::as_str).collect();
-        if !filter.is_empty() {
-            sql.push_str(" WHERE ");
-            sql.push_str(&filter.join(" AND "));
-        }
-        if let Some(order) = &self.order {
-            sql.push_str(" ORDER BY ");
-            sql.push_str(order);
-        }
-        if let Some(limit) = self.limit {
-            sql.push_str(&format!(" LIMIT {}", limit.min(i64::MAX as u64)));
-        }
-    }
-
-    fn pushed(&self, read: &Read) -> Pushed {
-        let push = |sql: &Option<String>| match sql {
-            Some(_) => PushDown::Exact,
-            None => PushDown::No,
-        };
-        Pushed {
-            filter: self.filter.iter().map(push).collect(),
-            order: self.order.is_some(),
-            limit: self.limit.is_some(),
-            columns: read.columns.is_some(),
-        }
-    }
+fn references(origin: &Origin) -> Vec<ColumnRef<'_>> {
+    let pairs = origin.columns.iter().zip(&origin.references);
+    pairs
+        .map(|(column, sql)| ColumnRef {
+            sql: sql.clone(),
+            column,
+        })
+        .collect()
 }
 
 /// Builds the statement, and says what it takes over.
@@ -327,14 +255,11 @@ fn plan(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Result<Plan>
         .iter()
         .map(|column| column.name.as_str())
         .collect();
-    let mut output = places(read, &known)?;
-    let clauses = Clauses::of(origin, read, utf8, lenient);
-    if read.columns.is_some() {
-        for name in clauses.left_over(read) {
-            let place = known.iter().position(|other| *other == name);
-            output.extend(place.filter(|place| !output.contains(place)));
-        }
-    }
+    let wanted = places(read, &known)?;
+    let references = references(origin);
+    let mut compiler = compiler(&references, origin, utf8, lenient);
+    let clauses = Clauses::of(&mut compiler, read);
+    let output = outputs(read, &known, wanted, &clauses);
     let mut sql = select(origin, &output);
     clauses.append_to(&mut sql);
     Ok(Plan {
@@ -345,31 +270,9 @@ fn plan(origin: &Origin, read: &Read, utf8: bool, lenient: bool) -> Result<Plan>
             .params
             .iter()
             .cloned()
-            .chain(clauses.params)
+            .chain(compiler.into_params())
             .collect(),
     })
-}
-
-/// Places of the wanted columns, after all names of the read were found.
-fn places(read: &Read, known: &[&str]) -> Result<Vec<usize>> {
-    let find = |name: &str, pointer: &str| {
-        let place = known.iter().position(|other| *other == name);
-        place.ok_or_else(|| unknown_column(name, known, pointer))
-    };
-    for name in read.filter.iter().flat_map(|part| part.columns()) {
-        find(name, "/filter")?;
-    }
-    for (index, key) in read.order.iter().enumerate() {
-        find(&key.column, &format!("/order_by/{index}"))?;
-    }
-    match &read.columns {
-        None => Ok((0..known.len()).collect()),
-        Some(names) => names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| find(name, &format!("/columns/{index}")))
-            .collect(),
-    }
 }
 
 fn select(origin: &Origin, output: &[usize]) -> String {

@@ -44,7 +44,7 @@ impl Sink for PostgresSource {
         let (schema, name) = self.reader.locate(&write.stream)?;
         let pool = &self.reader.pool;
         let (mut lease, plan) = begin(pool, ctx, (schema, name), write, &rows.schema).await?;
-        let direct = plan.is_direct(write.mode);
+        let direct = target::is_direct(&plan, write.mode);
         let shape = Shape {
             columns: plan.columns.clone(),
             keys,
@@ -71,7 +71,7 @@ impl Sink for PostgresSource {
         Ok(Written {
             rows: count,
             created: plan.create.is_some(),
-            added_columns: plan.added().map(|column| column.name.clone()).collect(),
+            added_columns: plan.added_names(),
         })
     }
 }
@@ -180,7 +180,7 @@ impl Stage {
 
     /// Brings the rows into the table. Gives how many of it are new or changed.
     async fn bring_over(&self, lease: &mut Lease, plan: &Plan, write: &Write) -> Result<u64> {
-        if let Some(alter) = plan.alter() {
+        if let Some(alter) = target::alter(plan) {
             lease.batch(&alter).await?;
         }
         if write.mode == WriteMode::Replace && plan.create.is_none() {
@@ -343,6 +343,7 @@ mod tests {
             is_new: false,
         };
         Plan {
+            dialect: Dialect::Standard,
             path: "\"s\".\"t\"".to_owned(),
             columns: vec![column("id", "text"), column("a\"b", "inet")],
             create: None,
@@ -369,6 +370,6 @@ mod tests {
                 .insert(&plan, &write(WriteMode::Ignore))
                 .ends_with("DO NOTHING")
         );
-        assert!(!plan.is_direct(WriteMode::Append));
+        assert!(!target::is_direct(&plan, WriteMode::Append));
     }
 }

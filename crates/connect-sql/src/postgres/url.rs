@@ -6,7 +6,7 @@ use weir_core::config::nearest;
 use weir_core::{Error, Result, Secret};
 use weir_net::TlsMode;
 
-use super::config::tls_mode;
+use crate::shared::settings::tls_mode;
 
 const PARAMETERS: [&str; 3] = ["sslmode", "connect_timeout", "dbname"];
 

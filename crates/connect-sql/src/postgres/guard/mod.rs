@@ -1,348 +1,59 @@
-//! Which statements only read. The statement is parsed, not searched for
-//! words; the read-only transaction is the second line behind this one.
-//!
-//! Where this parser and the server might understand a text differently, the
-//! text is refused: what is checked here must be what runs there.
+//! Which statements only read, as PostgreSQL understands them.
 
-use std::ops::ControlFlow;
-
-use sqlparser::ast::{Query, Select, Statement, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::keywords::Keyword;
-use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
-use weir_core::{Error, Kind, Result};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+use weir_core::Result;
 
-/// Nesting that is followed; the server has a limit of its own.
-const MAX_DEPTH: usize = 100;
+use crate::shared::guard::Guard;
 
-/// Operators and keywords of a statement: each may nest the tree by one.
-const MAX_OPERATORS: usize = 10_000;
-
-/// Enough for a tree of that depth, in any build. Only what is used is paid for.
-const STACK_BYTES: usize = 256 * 1024 * 1024;
-
-static DENIED: &str = include_str!("denied_functions.txt");
+static GUARD: Guard = Guard {
+    dialect: &PostgreSqlDialect {},
+    commands: &[
+        "DO",
+        "REFRESH",
+        "REINDEX",
+        "CLUSTER",
+        "CHECKPOINT",
+        "REASSIGN",
+        "SECURITY",
+        "IMPORT",
+        "MOVE",
+        "ABORT",
+    ],
+    denied: include_str!("denied_functions.txt"),
+    odd,
+    query: |_| None,
+    instead: "use dry_run for the plan's estimate, and current_setting('…') for a setting",
+};
 
 /// Checks that `text` is exactly one statement that only reads, and gives it
 /// without the semicolons and comments after it.
 pub fn check(text: &str) -> Result<&str> {
-    weir_kit::statement::check(text)?;
-    // Trees are walked and dropped by recursion, which a thread of a server has no stack for.
-    stacker::grow(STACK_BYTES, || examine(text))
+    GUARD.check(text)
 }
 
-fn examine(text: &str) -> Result<&str> {
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text)
-        .tokenize_with_location()
-        .map_err(|e| not_understood(&e.message))?;
-    check_tokens(&tokens)?;
-    let end = statement_end(text, &tokens);
-    let command = foreign_command(&tokens);
-    let parsed = parse(&dialect, tokens).map_err(|error| match command {
-        Some(command) => read_only(command),
-        None => not_understood(&error.to_string()),
-    })?;
-    let statement = match parsed.as_slice() {
-        [] => return Err(Error::invalid("/query", "the query holds no statement")),
-        [statement] => statement,
-        [first, second, ..] => {
-            let found = writing(first)
-                .or_else(|| writing(second))
-                .unwrap_or("several statements");
-            return Err(read_only(&format!(
-                "{found}: a query is exactly one statement"
-            )));
+fn odd(token: &Token, rest: &[TokenWithSpan]) -> Option<&'static str> {
+    match token {
+        Token::Word(word)
+            if word.quote_style.is_none()
+                && word.value.eq_ignore_ascii_case("u")
+                && starts_unicode_name(rest) =>
+        {
+            Some("names with unicode escapes are not read")
         }
-    };
-    match statement.visit(&mut OnlyReads { depth: 0 }) {
-        ControlFlow::Break(refusal) => Err(refusal),
-        ControlFlow::Continue(()) => Ok(text[..end].trim()),
-    }
-}
-
-/// Commands of the server that the parser does not know; none of them reads.
-const FOREIGN_COMMANDS: [&str; 10] = [
-    "DO",
-    "REFRESH",
-    "REINDEX",
-    "CLUSTER",
-    "CHECKPOINT",
-    "REASSIGN",
-    "SECURITY",
-    "IMPORT",
-    "MOVE",
-    "ABORT",
-];
-
-/// The one of [`FOREIGN_COMMANDS`] that the text begins with.
-fn foreign_command(tokens: &[TokenWithSpan]) -> Option<&'static str> {
-    let first = tokens
-        .iter()
-        .find(|token| !matches!(token.token, Token::Whitespace(_)))?;
-    let Token::Word(word) = &first.token else {
-        return None;
-    };
-    FOREIGN_COMMANDS
-        .into_iter()
-        .find(|command| word.quote_style.is_none() && word.value.eq_ignore_ascii_case(command))
-}
-
-fn parse(
-    dialect: &PostgreSqlDialect,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Vec<Statement>, ParserError> {
-    let mut parser = Parser::new(dialect)
-        .with_recursion_limit(MAX_DEPTH)
-        .with_tokens_with_locations(tokens);
-    // `TABLE t` is a query that this parser does not take for a statement.
-    if !parser.peek_keyword(Keyword::TABLE) {
-        return parser.parse_statements();
-    }
-    let mut parsed = vec![Statement::Query(parser.parse_query()?)];
-    if parser.peek_token().token != Token::EOF {
-        parser.expect_token(&Token::SemiColon)?;
-    }
-    parsed.extend(parser.parse_statements()?);
-    Ok(parsed)
-}
-
-/// What tokens alone tell: denied functions in any place a call can stand, and
-/// spellings that are read differently here and there.
-fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
-    let mut operators = 0;
-    for (index, token) in tokens.iter().enumerate() {
-        let rest = &tokens[index + 1..];
-        match &token.token {
-            Token::Word(word) => {
-                if word.keyword != Keyword::NoKeyword {
-                    operators += 1;
-                }
-                if is_called(rest) && is_denied(&word.value) {
-                    return Err(denied(&word.value));
-                }
-                if word.quote_style.is_none()
-                    && word.value.eq_ignore_ascii_case("u")
-                    && starts_unicode_name(rest)
-                {
-                    return Err(not_understood("names with unicode escapes are not read"));
-                }
-            }
-            Token::DollarQuotedString(quoted) => {
-                let tag = quoted.tag.as_deref().unwrap_or_default();
-                if tag.starts_with(|first: char| first.is_ascii_digit()) {
-                    return Err(not_understood("a dollar quote cannot begin with a digit"));
-                }
-            }
-            Token::Whitespace(_)
-            | Token::Comma
-            | Token::Period
-            | Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::EscapedStringLiteral(_)
-            | Token::Placeholder(_)
-            | Token::LParen
-            | Token::RParen
-            | Token::SemiColon => {}
-            _ => operators += 1,
+        Token::DollarQuotedString(quoted) => {
+            let tag = quoted.tag.as_deref().unwrap_or_default();
+            let has_digit = tag.starts_with(|first: char| first.is_ascii_digit());
+            has_digit.then_some("a dollar quote cannot begin with a digit")
         }
+        _ => None,
     }
-    if operators > MAX_OPERATORS {
-        return Err(not_understood("the statement is too complex")
-            .hint("put long lists of values into params, as an array for = ANY($1)"));
-    }
-    Ok(())
-}
-
-fn is_called(rest: &[TokenWithSpan]) -> bool {
-    let next = rest
-        .iter()
-        .find(|token| !matches!(token.token, Token::Whitespace(_)));
-    next.is_some_and(|token| token.token == Token::LParen)
 }
 
 fn starts_unicode_name(rest: &[TokenWithSpan]) -> bool {
     matches!(rest, [and, name, ..]
         if and.token == Token::Ampersand
             && matches!(&name.token, Token::Word(word) if word.quote_style.is_some()))
-}
-
-fn is_denied(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let patterns = DENIED
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    patterns.into_iter().any(|pattern| fits(pattern, &name))
-}
-
-/// Whether `name` fits a pattern in which `*` stands for any characters.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(rest) = name.strip_prefix(head) else {
-        return false;
-    };
-    tail.is_empty()
-        || (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| fits(tail, rest)))
-}
-
-/// Where the last token that belongs to the statement ends.
-fn statement_end(text: &str, tokens: &[TokenWithSpan]) -> usize {
-    let is_content =
-        |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon);
-    let content = tokens
-        .iter()
-        .rposition(|token| is_content(&token))
-        .map_or(0, |index| index + 1);
-    // The first token after it begins where it ends.
-    tokens
-        .get(content)
-        .map_or(text.len(), |after| offset(text, after.span.start))
-}
-
-/// Byte offset of a place, which is told in lines and characters from 1.
-fn offset(text: &str, place: Location) -> usize {
-    let (mut line, mut column) = (1, 1);
-    for (index, character) in text.char_indices() {
-        if (line, column) == (place.line, place.column) {
-            return index;
-        }
-        if character == '\n' {
-            (line, column) = (line + 1, 1);
-        } else {
-            column += 1;
-        }
-    }
-    text.len()
-}
-
-/// Finds whatever is not reading, at any depth.
-struct OnlyReads {
-    depth: usize,
-}
-
-impl Visitor for OnlyReads {
-    type Break = Error;
-
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Error> {
-        self.depth += 1;
-        if let Statement::Query(_) = statement {
-            return ControlFlow::Continue(());
-        }
-        if matches!(
-            statement,
-            Statement::Explain { analyze: false, .. }
-                | Statement::ShowVariable { .. }
-                | Statement::ShowVariables { .. }
-        ) {
-            return ControlFlow::Break(unsupported(statement));
-        }
-        let found = writing(statement).unwrap_or("a statement that is not a query");
-        let place = if self.depth > 1 {
-            " inside the query"
-        } else {
-            ""
-        };
-        ControlFlow::Break(read_only(&format!("{found}{place}")))
-    }
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        if !query.locks.is_empty() {
-            return ControlFlow::Break(read_only("row locks (FOR UPDATE, FOR SHARE)"));
-        }
-        let foreign = query.for_clause.is_some()
-            || query.settings.is_some()
-            || query.format_clause.is_some()
-            || !query.pipe_operators.is_empty();
-        if foreign {
-            return ControlFlow::Break(not_understood("a clause of another dialect"));
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
-        if select.into.is_some() {
-            return ControlFlow::Break(read_only("SELECT … INTO, which makes a table"));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// What a statement that does not read is called, for the refusal: the words
-/// that it begins with.
-fn writing(statement: &Statement) -> Option<&'static str> {
-    Some(match statement {
-        Statement::Query(_) => return None,
-        Statement::Insert(_) => "INSERT",
-        Statement::Update { .. } => "UPDATE",
-        Statement::Delete(_) => "DELETE",
-        Statement::Merge { .. } => "MERGE",
-        Statement::Copy { .. } => "COPY",
-        Statement::Truncate(_) => "TRUNCATE",
-        Statement::Drop { .. } => "DROP",
-        Statement::CreateTable(_) => "CREATE TABLE",
-        Statement::CreateView { .. } => "CREATE VIEW",
-        Statement::CreateFunction(_) => "CREATE FUNCTION",
-        Statement::AlterTable { .. } => "ALTER TABLE",
-        Statement::Grant { .. } => "GRANT",
-        Statement::Revoke { .. } => "REVOKE",
-        Statement::Set(_) => "SET",
-        Statement::StartTransaction { .. } => "BEGIN",
-        Statement::Commit { .. } => "COMMIT",
-        Statement::Rollback { .. } => "ROLLBACK",
-        Statement::Savepoint { .. } => "SAVEPOINT",
-        Statement::Call(_) => "CALL",
-        Statement::Prepare { .. } => "PREPARE",
-        Statement::Execute { .. } => "EXECUTE",
-        Statement::Deallocate { .. } => "DEALLOCATE",
-        Statement::Explain { .. } => "EXPLAIN ANALYZE, which runs the statement",
-        Statement::LISTEN { .. } => "LISTEN",
-        Statement::NOTIFY { .. } => "NOTIFY",
-        Statement::LockTables { .. } => "LOCK",
-        Statement::Declare { .. } => "DECLARE",
-        Statement::Discard { .. } => "DISCARD",
-        Statement::Vacuum(_) => "VACUUM",
-        Statement::Analyze { .. } => "ANALYZE",
-        _ => "a statement that is not a query",
-    })
-}
-
-fn read_only(found: &str) -> Error {
-    Error::new(
-        Kind::ReadOnly,
-        format!("the query may only read, but it has {found}"),
-    )
-    .at("/query", "not a statement that only reads")
-    .hint("a query is one SELECT, VALUES, TABLE or WITH statement; to write, use the system itself")
-}
-
-fn denied(name: &str) -> Error {
-    Error::new(
-        Kind::ReadOnly,
-        format!("the query calls {name}, which acts outside of a read-only transaction"),
-    )
-    .at("/query", "calls a function that is not allowed")
-    .hint("leave the call out; such functions reach files, other servers, locks or settings")
-}
-
-fn unsupported(statement: &Statement) -> Error {
-    let what = if matches!(statement, Statement::Explain { .. }) {
-        "EXPLAIN"
-    } else {
-        "SHOW"
-    };
-    Error::unsupported(format!("{what} cannot be loaded as rows"))
-        .at("/query", "not a query")
-        .hint("use dry_run for the plan's estimate, and current_setting('…') for a setting")
-}
-
-fn not_understood(why: &str) -> Error {
-    Error::invalid("/query", format!("the query is not understood: {why}"))
-        .code("query_not_understood")
-        .hint("what cannot be parsed cannot be shown to only read; simplify it, or make it a view in the source")
 }
 
 #[cfg(test)]

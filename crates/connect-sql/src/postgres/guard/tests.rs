@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use weir_core::Kind;
 
 const READS: [&str; 40] = [
     "SELECT 1",

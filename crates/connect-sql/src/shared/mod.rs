@@ -1,0 +1,17 @@
+//! What databases that speak SQL have in common.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `settings` | parts of their configuration |
+//! | `guard` | which statements only read |
+//! | `read` | what of a read its statement takes over |
+//! | `compare` | filters and orders as SQL, over what a dialect says |
+//! | `literal` | values that are compared, read strictly |
+//! | `target` | the table that is written to, and what goes into its columns |
+
+pub mod compare;
+pub mod guard;
+pub mod literal;
+pub mod read;
+pub mod settings;
+pub mod target;
