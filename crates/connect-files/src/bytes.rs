@@ -11,8 +11,8 @@ use weir_core::{Error, Kind, Result, SourceFault, SourceMessage};
 use weir_formats::decode::Ratio;
 use weir_formats::parquet::read::ReadAt;
 
-use crate::beneath::{Opened, Stamp};
 use crate::format::Packing;
+use weir_kit::beneath::{Opened, Stamp};
 
 /// Zstandard may ask for windows of gigabytes; this many bits are 8 MiB.
 const ZSTD_WINDOW: u32 = 23;
@@ -125,7 +125,7 @@ pub fn read_failed(path: &str, error: io::Error) -> Error {
         // The unpackers' own errors come as `Other`, and so does ours.
         _ => match error.downcast::<Error>() {
             Ok(ours) => ours,
-            Err(error) if error.raw_os_error().is_some() => crate::beneath::failed(path, &error),
+            Err(error) if error.raw_os_error().is_some() => weir_kit::beneath::failed(path, &error),
             Err(error) => Error::source(
                 SourceFault::Data,
                 format!("`{path}` cannot be unpacked: it is damaged or of another kind"),

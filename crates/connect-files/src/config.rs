@@ -8,8 +8,8 @@ use serde::Deserialize;
 use weir_core::{Error, Result};
 use weir_formats::decode::CsvIn;
 
-use crate::beneath::check_root;
 use crate::format::FileFormat;
+use weir_kit::beneath::check_root;
 
 /// A folder of files.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

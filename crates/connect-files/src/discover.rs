@@ -6,10 +6,11 @@ use cap_std::fs::Dir;
 use globset::GlobMatcher;
 use weir_core::{Discover, Page, Result, StreamInfo};
 
+use crate::Rules;
 use crate::config::FilesConfig;
 use crate::format;
 use crate::walk::{self, Found, Step, Stop, Walk};
-use crate::{Rules, beneath};
+use weir_kit::beneath;
 
 /// How long one page may walk. What is found by then is the page, and the next
 /// one goes on from there.
@@ -120,7 +121,7 @@ impl Listing<'_> {
         if self.only.is_some_and(|only| !only.is_match(&found.path)) {
             return None;
         }
-        let looked = walk::look(self.root, found, self.rules.hard_links)?;
+        let looked = walk::look(self.root, found, self.rules.paths.hard_links)?;
         Some(StreamInfo {
             kind: "file",
             size_bytes: Some(looked.len()),

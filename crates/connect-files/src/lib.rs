@@ -2,7 +2,6 @@
 //! operator allows. Every file is opened beneath a folder's handle, so that no
 //! path and no link leads out, and written beside its place before it is put there.
 
-mod beneath;
 mod bytes;
 mod config;
 mod discover;
@@ -17,7 +16,6 @@ mod table;
 mod union;
 mod walk;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,17 +26,13 @@ use weir_core::{
 pub use config::FilesConfig;
 use source::Folder;
 use weir_formats::decode::DecodeLimits;
+pub use weir_kit::PathRules;
 
 /// What the operator lets sources read.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Folders below which sources may have their root; none by default.
-    pub roots: Vec<PathBuf>,
-    /// Whether files with several names may be read: the other name may be
-    /// outside of the root.
-    pub hard_links: bool,
-    /// Whether no file is ever written.
-    pub read_only: bool,
+    /// Which paths they may open.
+    pub paths: PathRules,
     /// What the content of a file may ask for.
     pub limits: DecodeLimits,
 }

@@ -8,10 +8,10 @@ use globset::GlobMatcher;
 use weir_core::{Error, Kind, Result};
 
 use crate::Rules;
-use crate::beneath;
 use crate::config::{FilesConfig, matcher};
 use crate::format::{self, FileFormat};
 use crate::walk::{self, Step, Stop, Walk};
+use weir_kit::beneath;
 
 /// Files of one stream at most.
 const MAX_FILES: usize = 10_000;
@@ -129,7 +129,7 @@ impl Resolver<'_> {
             let is_file = item.kind.is_some()
                 && is_meant(&item.path)
                 && self.only.is_none_or(|only| only.is_match(&item.path))
-                && walk::look(self.root, &item, self.rules.hard_links).is_some();
+                && walk::look(self.root, &item, self.rules.paths.hard_links).is_some();
             if !is_file {
                 continue;
             }

@@ -16,10 +16,10 @@ use nix::sys::statfs;
 use weir_core::{Error, Kind, Result};
 use weir_formats::Output;
 
-use crate::beneath::{KERNEL_SYSTEMS, failed, not_allowed};
 use crate::format::Packing;
 use crate::sink::check_stream;
 use crate::source::Shared;
+use weir_kit::beneath::{KERNEL_SYSTEMS, failed, not_allowed};
 
 /// What names of files that are not whole begin with.
 pub const PREFIX: &str = ".weir-";
@@ -45,7 +45,7 @@ impl Place {
     /// The place of `path`; refused where nothing may be written.
     pub fn of(shared: &Shared, path: &str) -> Result<Self> {
         check_stream(shared, path)?;
-        if shared.rules.read_only {
+        if shared.rules.paths.read_only {
             return Err(
                 Error::new(Kind::Forbidden, "this service writes no local files")
                     .code("path_not_allowed")

@@ -13,12 +13,12 @@ use weir_core::source::unknown_column;
 use weir_core::types::{NATIVE_TYPE, field_type_name};
 use weir_core::{Error, Estimate, Predicate, PushDown, Pushed, Read, Result, SourceFault};
 
-use crate::beneath::Stamp;
 use crate::bytes::changed;
 use crate::pattern::Meant;
 use crate::source::Shared;
 use crate::table::{Rows, Table, Wanted};
 use crate::union::Union;
+use weir_kit::beneath::Stamp;
 
 /// Bytes of a batch at most; larger ones are cut.
 const BATCH_BYTES: usize = 8 << 20;

@@ -15,11 +15,11 @@ use weir_core::{
 use weir_formats::{CsvOut, EncodeOptions, Encoder, Format, Output, encoder};
 use weir_kit::write as kit;
 
-use crate::beneath::{check_path, not_allowed};
 use crate::format::{FileFormat, Kind as FileKind, by_name};
 use crate::replace::{Place, Sealed, Temporary};
 use crate::source::{Folder, Shared};
 use crate::table::Table;
+use weir_kit::beneath::{check_path, not_allowed};
 
 /// What a file is written as.
 #[derive(Debug, Clone)]

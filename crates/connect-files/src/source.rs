@@ -14,13 +14,13 @@ use weir_core::{
     StreamSchema, Target, TestReport,
 };
 
-use crate::beneath::open_root;
 use crate::config::FilesConfig;
 use crate::discover::{self, Listing};
 use crate::pattern::Resolver;
 use crate::scan::Described;
 use crate::table::{Known, Table};
 use crate::{Rules, flow, scan};
+use weir_kit::beneath::open_root;
 
 /// A folder of files.
 pub struct Folder {
@@ -42,7 +42,7 @@ pub struct Shared {
 impl Shared {
     /// The root's handle.
     pub fn root(&self) -> Result<Dir> {
-        open_root(&self.rules, &self.config.root)
+        open_root(&self.rules.paths, &self.config.root)
     }
 
     fn describe(&self, id: &str, go_on: &dyn Fn() -> Result<()>) -> Result<Described> {

@@ -15,10 +15,10 @@ use weir_formats::decode::{DecodeLimits, DecodeOptions, Decoder, decoder};
 use weir_formats::excel::{self, Sheet};
 use weir_formats::parquet::read::{ParquetFile, ParquetRows, ParquetScan};
 
-use crate::beneath::{Stamp, open_file};
 use crate::bytes::{Content, Unpacked, read_failed};
 use crate::format::{self, FileFormat, Kind as FileKind, Packing};
 use crate::source::Shared;
+use weir_kit::beneath::{Stamp, open_file};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
@@ -70,7 +70,7 @@ pub struct Wanted<'a> {
 impl Table {
     /// Opens a file and finds out its columns.
     pub fn open(shared: &Shared, root: &Dir, path: &str, sheet: Option<&str>) -> Result<Self> {
-        let opened = open_file(root, path, &shared.rules)?;
+        let opened = open_file(root, path, &shared.rules.paths)?;
         let content = Content::of(opened);
         Self::of(shared, &content, path, sheet).map_err(|error| content.explain(path, error))
     }

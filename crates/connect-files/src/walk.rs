@@ -8,8 +8,8 @@ use std::time::Instant;
 use cap_std::fs::{Dir, FileType};
 use weir_core::{Error, Kind, Result, SourceFault};
 
-use crate::beneath;
 use crate::format::{self, FileFormat, Kind as FileKind};
+use weir_kit::beneath;
 
 /// Folders within folders at most; deeper ones are left out.
 const MAX_DEPTH: usize = 32;

@@ -4,4 +4,4 @@
 pub mod postgres;
 mod shared;
 
-pub use weir_kit::KeeperSettings;
+pub use weir_kit::{KeeperSettings, PathRules};

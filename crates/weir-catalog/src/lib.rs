@@ -1,7 +1,7 @@
 //! The list of every connector of this build. Adding one is one line here.
 
 pub use connect_files::Rules as FileRules;
-pub use connect_sql::KeeperSettings as PoolSettings;
+pub use connect_sql::{KeeperSettings as PoolSettings, PathRules};
 use weir_core::Registry;
 
 /// What the operator's settings mean for connectors.

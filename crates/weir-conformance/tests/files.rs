@@ -78,8 +78,10 @@ async fn conforms(stream: &str, order_by: &str) {
     std::fs::write(home.path().join("data/a-b.csv"), "a,b\n1,2\n").unwrap();
     std::fs::write(home.path().join("data/.hidden.csv"), "a,b\n1,2\n").unwrap();
     let connector = connect_files::entry(connect_files::Rules {
-        roots: vec![home.path().to_owned()],
-        hard_links: false,
+        paths: connect_files::PathRules {
+            roots: vec![home.path().to_owned()],
+            ..Default::default()
+        },
         ..Default::default()
     });
     let config = serde_json::json!({"root": home.path().join("data")});
@@ -106,7 +108,10 @@ async fn a_folder_read_as_one_conforms() {
 async fn conforms_as_a_sink(expect: ExpectSink) {
     let home = tempfile::tempdir().unwrap();
     let connector = connect_files::entry(connect_files::Rules {
-        roots: vec![home.path().to_owned()],
+        paths: connect_files::PathRules {
+            roots: vec![home.path().to_owned()],
+            ..Default::default()
+        },
         ..Default::default()
     });
     let config = serde_json::json!({"root": home.path()});

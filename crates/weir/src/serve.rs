@@ -303,9 +303,11 @@ pub fn app(
     .map_err(explained)?;
     let connectors = weir_catalog::Options {
         files: weir_catalog::FileRules {
-            roots: settings.file_roots()?,
-            hard_links: settings.file_hard_links.unwrap_or(false),
-            read_only: settings.file_read_only.unwrap_or(false),
+            paths: weir_catalog::PathRules {
+                roots: settings.file_roots()?,
+                hard_links: settings.file_hard_links.unwrap_or(false),
+                read_only: settings.file_read_only.unwrap_or(false),
+            },
             limits: limits.decoding(),
         },
         pool: weir_catalog::PoolSettings {

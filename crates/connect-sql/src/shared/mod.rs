@@ -2,6 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `file` | a database that is one file |
 //! | `settings` | parts of their configuration |
 //! | `guard` | which statements only read |
 //! | `read` | what of a read its statement takes over |
@@ -10,6 +11,7 @@
 //! | `target` | the table that is written to, and what goes into its columns |
 
 pub mod compare;
+pub mod file;
 pub mod guard;
 pub mod literal;
 pub mod read;

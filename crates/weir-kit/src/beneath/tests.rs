@@ -13,7 +13,7 @@ use super::*;
 
 struct Place {
     home: TempDir,
-    rules: Rules,
+    rules: PathRules,
 }
 
 impl Place {
@@ -23,7 +23,7 @@ impl Place {
         fs::create_dir_all(home.path().join("roots/mine")).unwrap();
         fs::write(home.path().join("secret"), "outside").unwrap();
         fs::write(home.path().join("roots/mine/a.csv"), "inside").unwrap();
-        let rules = Rules {
+        let rules = PathRules {
             roots,
             hard_links: false,
             ..Default::default()
@@ -155,7 +155,7 @@ fn a_second_name_is_refused_unless_allowed() {
 
 #[test]
 fn the_kernels_own_files_are_refused_even_below_an_allowed_root() {
-    let rules = Rules {
+    let rules = PathRules {
         roots: vec!["/".into()],
         hard_links: false,
         ..Default::default()
@@ -177,8 +177,8 @@ fn the_kernels_own_files_are_refused_even_below_an_allowed_root() {
 #[test]
 fn a_root_must_lie_below_an_allowed_folder() {
     let place = Place::new();
-    let code = |root: &str, rules: &Rules| open_root(rules, root).unwrap_err().stable_code();
-    assert_eq!(code("/tmp", &Rules::default()), "no_file_roots");
+    let code = |root: &str, rules: &PathRules| open_root(rules, root).unwrap_err().stable_code();
+    assert_eq!(code("/tmp", &PathRules::default()), "no_file_roots");
     let home = place.home.path().to_str().unwrap().to_owned();
     for root in [
         "/",

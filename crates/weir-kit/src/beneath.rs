@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
@@ -14,7 +14,17 @@ use nix::libc;
 use nix::sys::statfs;
 use weir_core::{Error, Kind, Result, SourceFault};
 
-use crate::Rules;
+/// What the operator lets sources do with paths of the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// Folders below which sources may have their root; none by default.
+    pub roots: Vec<PathBuf>,
+    /// Whether files with several names may be read: the other name may be
+    /// outside of the root.
+    pub hard_links: bool,
+    /// Whether no file is ever written.
+    pub read_only: bool,
+}
 
 /// Bytes of a path at most; longer ones no system opens.
 const PATH_BYTES: usize = 4096;
@@ -90,7 +100,7 @@ pub fn not_found(path: &str) -> Error {
 }
 
 /// A path as it may stand in a text.
-fn shown(path: &str) -> String {
+pub fn shown(path: &str) -> String {
     let mut text: String = path.chars().take(200).collect();
     if text.len() < path.len() {
         text.push('…');
@@ -118,7 +128,12 @@ pub fn check_path(path: &str) -> Result<()> {
 
 /// Opens the root of a source: by the handle of the allowed folder that it lies
 /// below, so that it cannot lead out of that one.
-pub fn open_root(rules: &Rules, root: &str) -> Result<Dir> {
+pub fn open_root(rules: &PathRules, root: &str) -> Result<Dir> {
+    open_folder(rules, root, "/root")
+}
+
+/// The same for a folder that the config names at `pointer`.
+pub fn open_folder(rules: &PathRules, root: &str, pointer: &str) -> Result<Dir> {
     if rules.roots.is_empty() {
         return Err(
             Error::new(Kind::Forbidden, "this service may read no local files")
@@ -138,7 +153,7 @@ pub fn open_root(rules: &Rules, root: &str) -> Result<Dir> {
                 format!("the folder `{}` may not be read", shown(root)),
             )
             .code("path_not_allowed")
-            .at("/root", "not below a folder that this service may read")
+            .at(pointer, "not below a folder that this service may read")
             .hint("its operator names the folders in WEIR_FILE_ROOTS")
         })?;
     let top = Dir::open_ambient_dir(allowed, ambient_authority());
@@ -153,6 +168,12 @@ pub fn open_root(rules: &Rules, root: &str) -> Result<Dir> {
 
 /// Whether `root` can be the root of a source at all.
 pub fn check_root(root: &str) -> Result<()> {
+    check_absolute(root, "/root")
+}
+
+/// Whether the path that the config names at `pointer` can lie below an allowed
+/// folder at all.
+pub fn check_absolute(root: &str, pointer: &str) -> Result<()> {
     let path = Path::new(root);
     let is_plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
     let is_fine = path.is_absolute()
@@ -162,10 +183,8 @@ pub fn check_root(root: &str) -> Result<()> {
     if is_fine && root.len() <= PATH_BYTES {
         return Ok(());
     }
-    Err(Error::invalid(
-        "/root",
-        "the root is an absolute path without `.` and `..`",
-    ))
+    let message = "it is an absolute path without `.` and `..`";
+    Err(Error::invalid(pointer, message))
 }
 
 /// What cap-std answers where a path or a link leads out has no errno.
@@ -248,7 +267,7 @@ fn is_folder(path: &str) -> Error {
 }
 
 /// Opens a regular file beneath `root`.
-pub fn open_file(root: &Dir, path: &str, rules: &Rules) -> Result<Opened> {
+pub fn open_file(root: &Dir, path: &str, rules: &PathRules) -> Result<Opened> {
     check_path(path)?;
     let mut options = OpenOptions::new();
     // A FIFO without a writer would hang, a terminal would become ours.
