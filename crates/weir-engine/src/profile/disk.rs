@@ -1,5 +1,5 @@
-//! Tables that outgrew their memory: their entries in files by the hashes of
-//! keys, so that each file has all of a key, and is put together on its own.
+//! Tables that outgrew their memory: their entries on disk, parted by the hashes of
+//! keys, so that each part has all of a key, and is put together on its own.
 
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -18,12 +18,12 @@ use weir_values::quantile::Selection;
 
 use super::groups::{Groups, Kept};
 use super::tally::{Counted, passed, too_large};
-use crate::steps::{Env, Spooled};
+use crate::steps::{Block, Env};
 
-/// Files that a table is parted into.
-pub(super) const FILES: usize = 16;
+/// Parts of a table on disk.
+pub(super) const PARTS: usize = 16;
 
-/// The columns of such files.
+/// The columns of such parts.
 pub(super) fn schema(is_fixed: bool) -> SchemaRef {
     let key = match is_fixed {
         true => DataType::UInt64,
@@ -44,11 +44,11 @@ fn plain_hash(hasher: &DefaultHashBuilder, key: Key<'_>) -> u64 {
     hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn file_of(hash: u64) -> usize {
-    (hash >> 60) as usize % FILES
+fn part_of(hash: u64) -> usize {
+    (hash >> 60) as usize % PARTS
 }
 
-/// Entries of a table as a batch for each file.
+/// Entries of a table as a batch for each part.
 pub(super) fn parts(
     counts: &Counts,
     range: Range<usize>,
@@ -68,10 +68,10 @@ pub(super) fn parts(
         counts: Vec::new(),
         first: Vec::new(),
     };
-    let mut made: Vec<Part> = (0..FILES).map(part).collect();
+    let mut made: Vec<Part> = (0..PARTS).map(part).collect();
     let mut first = before + range.start as u64;
     counts.each(range, |key, count| {
-        let part = &mut made[file_of(plain_hash(hasher, key))];
+        let part = &mut made[part_of(plain_hash(hasher, key))];
         match key {
             Key::Fixed(key) => part.fixed.append_value(key),
             Key::Bytes(bytes) => part.bytes.append_value(bytes),
@@ -110,10 +110,17 @@ fn each_row(batch: &RecordBatch, mut take: impl FnMut(Key<'_>, u64, u64)) {
     }
 }
 
+/// A part of a table on disk.
+#[derive(Default)]
+pub(super) struct DiskPart {
+    pub(super) blocks: Vec<Block>,
+    /// Bytes that it takes in memory.
+    pub(super) bytes: usize,
+}
+
 /// A table on disk.
 pub(super) struct Disk {
-    /// Files, and the bytes that they take in memory.
-    pub(super) files: Vec<(Spooled, usize)>,
+    pub(super) parts: Vec<DiskPart>,
     pub(super) data_type: DataType,
     pub(super) hasher: DefaultHashBuilder,
     /// Bytes of a table at most.
@@ -131,13 +138,14 @@ impl Disk {
         let ranked = self.select(&ranks, env).await?;
         let mut distinct = 0;
         let mut hold = env.hold();
-        for (file, bytes) in &self.files {
+        for part in &self.parts {
+            let bytes = part.bytes;
             // An entry of a table takes more than its row.
             let passes = (bytes * 3).div_ceil(self.most.max(1)).max(1) as u64;
             for pass in 0..passes {
                 hold.set((bytes * 3 / passes as usize).min(self.most))
                     .await?;
-                let (counts, first) = self.table(file, pass, passes, env).await?;
+                let (counts, first) = self.table(part, pass, passes, env).await?;
                 distinct += counts.distinct() as u64;
                 let first = Arc::new(first);
                 let first = move |place: usize| first.get(place).copied().unwrap_or(0);
@@ -152,16 +160,16 @@ impl Disk {
         })
     }
 
-    /// The values of a file that fall into this pass, and where each first was.
+    /// The values of a part that fall into this pass, and where each first was.
     async fn table(
         &self,
-        file: &Spooled,
+        part: &DiskPart,
         pass: u64,
         passes: u64,
         env: &Env,
     ) -> Result<(Counts, Vec<u64>)> {
         let mut table = (Counts::new(&self.data_type)?, Vec::new());
-        let mut rows = file.read();
+        let mut rows = env.blocks().read(part.blocks.clone(), env);
         while let Some(batch) = rows.next().await.transpose()? {
             env.check()?;
             let hasher = self.hasher.clone();
@@ -194,8 +202,8 @@ impl Disk {
         let mut hold = env.hold();
         hold.set(selection.bytes()).await?;
         loop {
-            for (file, _) in &self.files {
-                let mut rows = file.read();
+            for part in &self.parts {
+                let mut rows = env.blocks().read(part.blocks.clone(), env);
                 while let Some(batch) = rows.next().await.transpose()? {
                     env.check()?;
                     let looked = env.compute().blocking(move || {

@@ -1,7 +1,6 @@
 //! The first pass over all rows: types from the first ones, then tables, sums and
 //! what holds across columns, while the rows are spooled for the second.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,6 @@ use super::across::{Across, FoundAcross};
 use super::cells::{Cells, ReadColumn};
 use super::column::Column;
 use super::spread::spread;
-use super::tally::too_large;
 use crate::steps::{Env, Spool, Spooled};
 
 /// The share of a request's memory that tables fill.
@@ -29,10 +27,6 @@ const ON_THE_WAY: usize = 32;
 /// The share of a request's memory that the first rows fill, until types are
 /// known.
 const SAMPLE: usize = 8;
-
-/// Columns at most whose tables are on disk: each is parted into files that are
-/// open together, and a service may not open any number of them.
-const MOST_ON_DISK: usize = 24;
 
 /// Cells that are worked on at once, at least.
 const CELLS: usize = 1 << 17;
@@ -180,8 +174,6 @@ struct First<'a> {
     last: Option<(Chunk, Vec<Vec<Cells>>)>,
     hold: Hold,
     on_the_way: Hold,
-    /// Places of the columns whose tables are on disk.
-    on_disk: HashSet<usize>,
 }
 
 impl<'a> First<'a> {
@@ -206,7 +198,6 @@ impl<'a> First<'a> {
             last: None,
             hold: reading.env.hold(),
             on_the_way: reading.env.hold(),
-            on_disk: HashSet::new(),
             reading,
         })
     }
@@ -253,13 +244,7 @@ impl<'a> First<'a> {
             }
             match largest {
                 (0, _) => return self.hold.set(kept).await,
-                (_, at) => {
-                    self.on_disk.insert(at);
-                    if self.on_disk.len() > MOST_ON_DISK && !self.reading.approximate {
-                        return Err(too_large());
-                    }
-                    self.columns[at].column.relieve(env).await?;
-                }
+                (_, at) => self.columns[at].column.relieve(env).await?,
             }
         }
     }

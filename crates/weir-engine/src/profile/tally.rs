@@ -14,9 +14,9 @@ use weir_values::counts::{Counts, Key};
 use weir_values::order::{KeyKind, key_of};
 use weir_values::sketch::{Distinct, Quantiles};
 
-use super::disk::{Disk, FILES, parts, schema};
+use super::disk::{Disk, DiskPart, PARTS, parts, schema};
 use super::groups::{Groups, Kept};
-use crate::steps::{Env, Spool};
+use crate::steps::Env;
 
 /// Different values from which on a sketch takes the place of a table.
 const SKETCH_FROM: usize = 1 << 16;
@@ -40,13 +40,8 @@ pub(super) struct Tally {
 
 enum State {
     Table,
-    Disk(Vec<File>),
+    Disk(Vec<DiskPart>),
     Sketch(Box<Sketch>),
-}
-
-struct File {
-    spool: Spool,
-    bytes: usize,
 }
 
 struct Sketch {
@@ -236,18 +231,14 @@ impl Tally {
     pub(super) async fn spill(&mut self, env: &Env) -> Result<()> {
         let schema = schema(self.counts.key_kind().is_some());
         if !matches!(self.state, State::Disk(_)) {
-            let file = |_| File {
-                spool: env.spool(&schema).on_disk(),
-                bytes: 0,
-            };
-            self.state = State::Disk((0..FILES).map(file).collect());
+            self.state = State::Disk((0..PARTS).map(|_| DiskPart::default()).collect());
         }
         let data_type = self.counts.data_type().clone();
         let counts = Arc::new(std::mem::replace(
             &mut self.counts,
             Counts::new(&data_type)?,
         ));
-        let State::Disk(files) = &mut self.state else {
+        let State::Disk(disk) = &mut self.state else {
             return Ok(());
         };
         let mut start = 0;
@@ -259,9 +250,13 @@ impl Tally {
                 let range = start..start + SLICE;
                 parts(&table, range, first, &hasher, &schema)
             });
-            for (file, batch) in files.iter_mut().zip(parted.await??) {
-                file.bytes += weir_core::memory_of(&batch);
-                file.spool.push(batch).await?;
+            let batches = parted.await??;
+            for (part, batch) in disk.iter_mut().zip(&batches) {
+                part.bytes += weir_core::memory_of(batch);
+            }
+            let blocks = env.blocks().keep(batches, env).await?;
+            for (part, block) in disk.iter_mut().zip(blocks) {
+                part.blocks.extend(block);
             }
             start += SLICE;
         }
@@ -295,13 +290,9 @@ impl Tally {
                     ..counted
                 })
             }
-            State::Disk(files) => {
-                let mut spooled = Vec::with_capacity(files.len());
-                for file in files {
-                    spooled.push((file.spool.done().await?, file.bytes));
-                }
+            State::Disk(parts) => {
                 let disk = Disk {
-                    files: spooled,
+                    parts,
                     data_type: self.counts.data_type().clone(),
                     hasher: self.hasher,
                     most,

@@ -11,6 +11,7 @@ use weir_core::memory::Hold;
 use weir_core::task::Compute;
 use weir_core::{Account, BatchStream, Context, Order, Result};
 
+use super::blocks::Blocks;
 use super::spool::Spool;
 use crate::sort::sort;
 
@@ -30,6 +31,7 @@ pub struct Env {
     compute: Compute,
     ctx: Context,
     side: Arc<Mutex<Option<Side>>>,
+    blocks: Blocks,
 }
 
 impl fmt::Debug for Env {
@@ -46,6 +48,7 @@ impl Env {
             compute: ctx.compute.clone(),
             ctx: ctx.clone(),
             side: Arc::default(),
+            blocks: Blocks::default(),
         }
     }
 
@@ -64,6 +67,11 @@ impl Env {
     /// Somewhere to put rows until they are read again, any number of times.
     pub fn spool(&self, schema: &SchemaRef) -> Spool {
         Spool::new(schema, self)
+    }
+
+    /// One file for parts of any number of tables.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// Something that holds no memory yet.

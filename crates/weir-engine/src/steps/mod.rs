@@ -4,6 +4,7 @@
 mod add_column;
 mod at;
 mod auto;
+mod blocks;
 mod carry;
 mod cells;
 mod codec;
@@ -40,6 +41,7 @@ mod unlike;
 mod wanted;
 
 pub use at::At;
+pub use blocks::{Block, Blocks};
 pub use codec::{plan_from_bytes, plan_to_bytes};
 pub use env::{Env, Side};
 pub use frame::{Frame, Out};
