@@ -3,5 +3,6 @@
 
 pub mod postgres;
 mod shared;
+pub mod sqlite;
 
 pub use weir_kit::{KeeperSettings, PathRules};

@@ -16,8 +16,9 @@ pub struct Options {
 /// Every connector, by kind.
 pub fn registry(options: Options) -> Registry {
     Registry::new([
-        connect_files::entry(options.files),
+        connect_files::entry(options.files.clone()),
         connect_sample::entry(),
-        connect_sql::postgres::entry_with(options.pool),
+        connect_sql::postgres::entry_with(options.pool.clone()),
+        connect_sql::sqlite::entry_with(options.files.paths, options.pool),
     ])
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
 
@@ -56,19 +56,31 @@ impl Compute {
 
     /// Runs blocking `work` on a thread of its own kind, once one is free; what
     /// has begun cannot be aborted. It must not wait for other blocking work.
-    #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
     pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Task<T> {
+        self.blocking_with(|_| work())
+    }
+
+    /// As [`Compute::blocking`], for work that waits for others between its steps,
+    /// such as for the reader of what it makes: through its [`Slot`], which somebody
+    /// else has meanwhile.
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of spawn")]
+    pub fn blocking_with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Slot) -> T + Send + 'static,
+    ) -> Task<T> {
         let (handle, slots) = (self.handle.clone(), Arc::clone(&self.slots));
         self.spawn(async move {
             // Never closed; without a slot it would only run less politely.
-            let slot = slots.acquire_owned().await.ok();
-            let begun = handle.spawn_blocking(move || {
-                let _slot = slot;
-                work()
-            });
+            let permit = Arc::clone(&slots).acquire_owned().await.ok();
+            let mut slot = Slot {
+                handle: handle.clone(),
+                slots,
+                permit,
+            };
+            let begun = handle.spawn_blocking(move || work(&mut slot));
             match begun.await {
                 Ok(value) => value,
                 Err(error) => match error.try_into_panic() {
@@ -78,6 +90,26 @@ impl Compute {
                 },
             }
         })
+    }
+}
+
+/// The slot of blocking work that also waits for others; see
+/// [`Compute::blocking_with`].
+#[derive(Debug)]
+pub struct Slot {
+    handle: tokio::runtime::Handle,
+    slots: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    /// Waits for `future` without keeping anybody else from blocking meanwhile.
+    pub fn wait<F: Future>(&mut self, future: F) -> F::Output {
+        self.permit = None;
+        let value = self.handle.block_on(future);
+        let again = Arc::clone(&self.slots).acquire_owned();
+        self.permit = self.handle.block_on(again).ok();
+        value
     }
 }
 
@@ -198,6 +230,28 @@ mod tests {
         let panics = |here: bool| assert!(!here, "on purpose");
         let error = compute.blocking(move || panics(true)).await.unwrap_err();
         assert_eq!(error.stable_code(), "panic");
+        assert_eq!(compute.slots.available_permits(), most);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_waits_gives_its_slot_to_others() {
+        let compute = Compute::current();
+        let most = compute.slots.available_permits();
+        let (open, opened) = tokio::sync::watch::channel(false);
+        let waiting: Vec<_> = (0..most)
+            .map(|_| {
+                let mut opened = opened.clone();
+                compute.blocking_with(move |slot| {
+                    slot.wait(async { opened.wait_for(|open| *open).await.is_ok() })
+                })
+            })
+            .collect();
+        // Would never begin if those kept their slots.
+        assert_eq!(compute.blocking(|| 7).await.unwrap(), 7);
+        open.send(true).unwrap();
+        for task in waiting {
+            assert!(task.await.unwrap());
+        }
         assert_eq!(compute.slots.available_permits(), most);
     }
 

@@ -8,7 +8,7 @@ use weir_core::{Endpoint, Error, Result, Secret};
 use weir_net::TlsSettings;
 
 use super::url::{self, UrlParts};
-use crate::shared::settings::{PoolSettings, one_of};
+use crate::shared::settings::{PoolSettings, Unrepresentable, one_of};
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -56,17 +56,6 @@ pub struct PostgresConfig {
     /// `infinity` in dates and timestamps, timestamps after the year 294246, the time `24:00:00`.
     #[serde(default)]
     pub unrepresentable: Unrepresentable,
-}
-
-/// What becomes of a value that the column's Arrow type cannot hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unrepresentable {
-    /// It becomes null.
-    #[default]
-    Null,
-    /// The read ends with an error that names the column and the row.
-    Error,
 }
 
 fn default_schema() -> String {

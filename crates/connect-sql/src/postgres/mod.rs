@@ -44,7 +44,9 @@ use weir_core::{
 };
 use weir_kit::{Keeper, KeeperSettings};
 
-pub use config::{PostgresConfig, Unrepresentable};
+pub use config::PostgresConfig;
+
+pub use crate::shared::settings::Unrepresentable;
 pub use source::PostgresSource;
 
 use client::Way;

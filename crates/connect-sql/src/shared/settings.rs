@@ -10,6 +10,17 @@ use weir_net::TlsMode;
 
 const MAX_CONNECTIONS: u32 = 100;
 
+/// What becomes of a value that the column's Arrow type cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unrepresentable {
+    /// It becomes null.
+    #[default]
+    Null,
+    /// The read ends with an error that names the column and the row.
+    Error,
+}
+
 /// Connections of a source.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -166,7 +166,8 @@ fn is_called(rest: &[TokenWithSpan]) -> bool {
     next.is_some_and(|token| token.token == Token::LParen)
 }
 
-fn is_denied(denied: &str, name: &str) -> bool {
+/// Whether a function is among those that must not be called.
+pub fn is_denied(denied: &str, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut patterns = denied
         .lines()
