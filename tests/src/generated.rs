@@ -112,10 +112,48 @@ fn catalogue(connectors: &[Value]) -> String {
         let can = words(&connector["capabilities"]).join(", ");
         writeln!(text, "| [`{kind}`](#{kind}) | {title} | {can} | {tested} |").unwrap();
     }
+    conformance(&mut text, connectors);
     for connector in connectors {
         section(&mut text, connector);
     }
     text
+}
+
+/// Cases of the conformance suite that passed, by system and part of the suite.
+fn conformance(text: &mut String, connectors: &[Value]) {
+    let parts = ["configuration", "test", "discover", "load", "write"];
+    writeln!(
+        text,
+        "\n## Conformance\n\nCases of one suite that passed, for each system the same where it has the capability \
+         (preview is a load with a limit), and what they ran against:\n\n| kind | {} | all | ran against |\n|---|{}---:|---|",
+        parts.join(" | "),
+        "---:|".repeat(parts.len())
+    )
+    .unwrap();
+    for connector in connectors {
+        let kind = word(connector, "kind");
+        let records =
+            crate::conformance::HALVES.map(|half| crate::conformance::record(&kind, half));
+        let count = |part: &&str| {
+            let counts = records.iter().flatten();
+            counts.filter_map(|record| record.passed.get(*part)).sum()
+        };
+        let counts: Vec<usize> = parts.iter().map(count).collect();
+        let shown = |count: &usize| match count {
+            0 => "–".to_owned(),
+            count => count.to_string(),
+        };
+        let cells: Vec<String> = counts.iter().map(shown).collect();
+        let server = records.iter().flatten().next();
+        let server = server.map_or("nothing yet", |record| &record.server);
+        let all: usize = counts.iter().sum();
+        writeln!(
+            text,
+            "| `{kind}` | {} | {all} | {server} |",
+            cells.join(" | ")
+        )
+        .unwrap();
+    }
 }
 
 fn section(text: &mut String, connector: &Value) {

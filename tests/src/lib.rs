@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod confine;
+pub mod conformance;
 pub mod database;
 pub mod fault;
 pub mod generated;

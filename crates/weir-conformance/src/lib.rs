@@ -33,10 +33,59 @@ pub struct Expect {
 pub struct CaseResult {
     /// What was checked.
     pub name: &'static str,
+    /// What it is a part of.
+    pub part: Part,
     /// What was seen instead, if it failed.
     pub outcome: Outcome,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// Parts of the suite: the configuration, and what a connector may be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What it is configured with, and that none of it leaks.
+    Configuration,
+    /// Walking the steps of a connection.
+    Test,
+    /// Listing streams.
+    Discover,
+    /// Reading: previews and loads.
+    Load,
+    /// Writing.
+    Write,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Part; 5] = [
+        Part::Configuration,
+        Part::Test,
+        Part::Discover,
+        Part::Load,
+        Part::Write,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Configuration => "configuration",
+            Part::Test => "test",
+            Part::Discover => "discover",
+            Part::Load => "load",
+            Part::Write => "write",
+        }
+    }
+}
+
+/// How many cases of each part passed.
+pub fn passed(cases: &[CaseResult]) -> Vec<(&'static str, usize)> {
+    let count = |part: &Part| {
+        let of_part = cases.iter().filter(|case| case.part == *part);
+        of_part.filter(|case| case.outcome.is_ok()).count()
+    };
+    let counts = Part::ALL.iter().map(|part| (part.name(), count(part)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// Nothing, or what was seen instead of what was expected.
@@ -72,7 +121,7 @@ pub async fn check_all(
     ctx: &Context,
     expect: Expect,
 ) -> Vec<CaseResult> {
-    let mut cases = Cases::default();
+    let mut cases = Cases::of(Part::Configuration);
     cases
         .run("the example validates", configuration::example(connector))
         .await;
@@ -106,7 +155,7 @@ pub async fn check_all(
             cases
                 .run("it opens", async { Err(shown("open", &error)) })
                 .await;
-            return cases.0;
+            return cases.results;
         }
     };
     let subject = Subject {
@@ -123,17 +172,20 @@ pub async fn check_all(
         )
         .await;
     if subject.can(Capability::Test) {
+        cases.part = Part::Test;
         cases
             .run("a test walks its steps", discovery::test(&subject))
             .await;
     }
     if subject.can(Capability::Discover) {
+        cases.part = Part::Discover;
         discover(&mut cases, &subject).await;
     }
     if subject.can(Capability::Load) {
+        cases.part = Part::Load;
         load(&mut cases, &subject).await;
     }
-    cases.0
+    cases.results
 }
 
 async fn discover(cases: &mut Cases, subject: &Subject<'_>) {
@@ -193,17 +245,28 @@ async fn load(cases: &mut Cases, subject: &Subject<'_>) {
         .await;
 }
 
-#[derive(Default)]
-struct Cases(Vec<CaseResult>);
+struct Cases {
+    results: Vec<CaseResult>,
+    /// What the next cases are a part of.
+    part: Part,
+}
 
 impl Cases {
+    fn of(part: Part) -> Self {
+        Cases {
+            results: Vec::new(),
+            part,
+        }
+    }
+
     async fn run(&mut self, name: &'static str, case: impl Future<Output = Outcome>) {
         let start = Instant::now();
         let outcome = tokio::time::timeout(CASE_LIMIT, case)
             .await
             .unwrap_or_else(|_| Err(format!("did not end within {CASE_LIMIT:?}")));
-        self.0.push(CaseResult {
+        self.results.push(CaseResult {
             name,
+            part: self.part,
             outcome,
             elapsed: start.elapsed(),
         });

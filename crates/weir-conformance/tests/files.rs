@@ -13,8 +13,9 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use common::{context, expect};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use weir_conformance::{Expect, ExpectSink, check_all, check_sink, verdict};
+use weir_conformance::{Expect, ExpectSink, check_all, check_sink, passed, verdict};
 use weir_core::StreamId;
+use weir_tests::conformance::recorded;
 
 const ROWS: i64 = 20_000;
 
@@ -65,6 +66,8 @@ fn write(path: &Path, batch: &RecordBatch) {
     writer.close().unwrap();
 }
 
+const SERVER: &str = "files of this machine: Parquet, Arrow, CSV and NDJSON, alone and as folders";
+
 async fn conforms(stream: &str, order_by: &str) {
     let home = tempfile::tempdir().unwrap();
     let odd = home.path().join("data/Odd folder.x");
@@ -91,6 +94,7 @@ async fn conforms(stream: &str, order_by: &str) {
     };
     let cases = check_all(&*connector, config, &context(), expect).await;
     assert_eq!(verdict(&cases), Ok(()), "{stream} by {order_by}");
+    recorded("files", "source", SERVER, &passed(&cases));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,6 +122,7 @@ async fn conforms_as_a_sink(expect: ExpectSink) {
     let name = (expect.stream)("x").to_string();
     let cases = check_sink(&*connector, config, &context(), expect).await;
     assert_eq!(verdict(&cases), Ok(()), "{name}");
+    recorded("files", "sink", SERVER, &passed(&cases));
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().collect();
     let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
     assert!(!left.iter().any(hidden), "{left:?}");

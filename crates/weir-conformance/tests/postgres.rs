@@ -5,10 +5,13 @@ mod common;
 use std::sync::Arc;
 
 use common::{context, expect};
-use weir_conformance::{ExpectSink, check_all, check_sink, verdict};
+use weir_conformance::{ExpectSink, check_all, check_sink, passed, verdict};
 use weir_core::{Context, StreamId};
 use weir_net::{Dialer, Egress};
+use weir_tests::conformance::recorded;
 use weir_tests::database::Database;
+
+const SERVER: &str = "a PostgreSQL server, over TCP with TLS and SCRAM";
 
 /// Values and nulls of many types, names that need quotes, and neighbours
 /// for discovery to page through.
@@ -50,6 +53,7 @@ async fn postgres_conforms() {
         let connector = connect_sql::postgres::entry();
         let cases = check_all(&*connector, database.config(), &ctx, expect).await;
         assert_eq!(verdict(&cases), Ok(()), "ordered by {order_by}");
+        recorded("postgres", "source", SERVER, &passed(&cases));
     }
 }
 
@@ -72,4 +76,5 @@ async fn postgres_conforms_as_a_sink() {
     let connector = connect_sql::postgres::entry();
     let cases = check_sink(&*connector, database.owner_config(), &ctx, expect).await;
     assert_eq!(verdict(&cases), Ok(()));
+    recorded("postgres", "sink", SERVER, &passed(&cases));
 }

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{context, expect};
-use weir_conformance::{check_all, report, verdict};
+use weir_conformance::{check_all, passed, report, verdict};
+use weir_tests::conformance::recorded;
 
 #[tokio::test]
 async fn the_sample_conforms() {
@@ -19,6 +20,12 @@ async fn the_sample_conforms() {
     assert_eq!(verdict(&cases), Ok(()));
     assert_eq!(report(&cases), format!("{} passed, 0 failed", cases.len()));
     assert!(cases.len() >= 20, "{}", cases.len());
+    recorded(
+        "sample",
+        "source",
+        "itself: its rows come with Weir",
+        &passed(&cases),
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use weir_core::{
     Rows, StreamId, Target, Write, WriteMode, Written,
 };
 
-use crate::{CaseResult, Cases, ensure, ok, shown};
+use crate::{CaseResult, Cases, Part, ensure, ok, shown};
 
 pub use matrix::batch;
 
@@ -49,7 +49,7 @@ pub async fn check_sink(
     ctx: &Context,
     expect: ExpectSink,
 ) -> Vec<CaseResult> {
-    let mut cases = Cases::default();
+    let mut cases = Cases::of(Part::Write);
     let can = connector.capabilities().contains(&Capability::Write);
     let declared = async { ensure(can, "writing is not declared") };
     cases.run("writing is declared", declared).await;
@@ -58,7 +58,7 @@ pub async fn check_sink(
         Err(error) => {
             let failed = async { Err(shown("open", &error)) };
             cases.run("it opens", failed).await;
-            return cases.0;
+            return cases.results;
         }
     };
     let aim = Aim {
@@ -111,7 +111,7 @@ pub async fn check_sink(
             whole::readers(&aim),
         )
         .await;
-    cases.0
+    cases.results
 }
 
 /// Rows of batches that are there.
