@@ -52,11 +52,8 @@ impl Connection {
         // SAFETY: all texts live until the calls return; both handles are freed by
         // `appender`, also after a failure. The library only reads the schema.
         unsafe {
-            let error = (api.schema_from_arrow)(
-                self.0.handle(),
-                &raw mut ffi,
-                &raw mut appender.converted,
-            );
+            let error =
+                (api.schema_from_arrow)(self.0.handle(), &raw mut ffi, &raw mut appender.converted);
             take_error(&api, error)?;
             let state = (api.appender_create)(
                 self.0.handle(),

@@ -179,13 +179,19 @@ mod tests {
         let missing = Library::open(Path::new("/nowhere/libduckdb.so")).err();
         assert!(matches!(missing, Some(LoadError::Missing(..))));
         let foreign = Library::open(Path::new("libc.so.6")).err();
-        assert!(matches!(foreign, Some(LoadError::Foreign(_, "duckdb_library_version"))));
+        assert!(matches!(
+            foreign,
+            Some(LoadError::Foreign(_, "duckdb_library_version"))
+        ));
     }
 
     #[test]
     fn errors_have_a_class() {
         assert_eq!(Error::new("Binder Error: no column").class(), "Binder");
-        assert_eq!(Error::new("INTERRUPT Error: Interrupted!").class(), "INTERRUPT");
+        assert_eq!(
+            Error::new("INTERRUPT Error: Interrupted!").class(),
+            "INTERRUPT"
+        );
         assert_eq!(Error::new("what").class(), "");
     }
 }

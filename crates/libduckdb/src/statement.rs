@@ -196,8 +196,11 @@ impl Drop for Chunks {
 impl Chunks {
     fn failure(&mut self) -> Error {
         // SAFETY: the result was given by a call; its text is copied.
-        let message =
-            unsafe { text((self.prepared.connected.api().result_error)(&raw mut self.result)) };
+        let message = unsafe {
+            text((self.prepared.connected.api().result_error)(
+                &raw mut self.result,
+            ))
+        };
         Error { message }
     }
 
@@ -271,7 +274,9 @@ impl Chunks {
         let data = unsafe { from_ffi(array, schema) };
         let checked = data.and_then(|data| data.validate_full().map(|()| data));
         let data = checked.map_err(|error| {
-            Error::new(format!("Data Corruption Error: not valid as Arrow: {error}"))
+            Error::new(format!(
+                "Data Corruption Error: not valid as Arrow: {error}"
+            ))
         })?;
         let rows = StructArray::from(data);
         if rows.null_count() > 0 {
