@@ -14,6 +14,7 @@ pub mod client;
 pub mod confine;
 pub mod conformance;
 pub mod database;
+pub mod duckdb;
 pub mod fault;
 pub mod generated;
 pub mod guard;

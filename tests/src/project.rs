@@ -158,6 +158,15 @@ pub fn python() -> PathBuf {
     )
 }
 
+/// DuckDB's shared library.
+pub fn duckdb_library() -> PathBuf {
+    let given = crate::setting("WEIR_TEST_DUCKDB").map(PathBuf::from);
+    given.filter(|path| path.exists()).expect(
+        "WEIR_TEST_DUCKDB names no library of DuckDB: run \
+         `export WEIR_TEST_DUCKDB=$(scripts/duckdb-lib)` first (`make test` does)",
+    )
+}
+
 /// The folder of the Node tools of `tests/clients/`.
 pub fn node_tools() -> PathBuf {
     let given = crate::setting("WEIR_TEST_NODE").map(PathBuf::from);
