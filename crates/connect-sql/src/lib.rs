@@ -1,6 +1,7 @@
 //! Connectors to databases that speak SQL: one folder each, and `shared` for what
 //! is the same in all of them.
 
+pub mod duckdb;
 pub mod postgres;
 mod shared;
 pub mod sqlite;

@@ -138,6 +138,11 @@ pub const PAGES: &[Page] = &[
         "Its rows would be a mix of two states. Send the request again when nobody writes to it; writers do best to rename a finished file into place.",
     ),
     page(
+        "file_locked",
+        "The database file is in use",
+        "Another program has it open, or it is open here for reading only while you write. Close it there, or try again when reads have ended; a file is closed some seconds after its last use.",
+    ),
+    page(
         "files_disagree",
         "Files read as one stream disagree",
         "A column has another type in one of the files; the detail names both. Set its type in the config, or read the files in several streams.",
@@ -221,6 +226,11 @@ pub const PAGES: &[Page] = &[
         "last_admin_key",
         "The last admin key stays",
         "Without an admin key that does not expire nobody could make keys any more. Make another one first.",
+    ),
+    page(
+        "library_missing",
+        "A library that the connector needs is not there",
+        "Whoever runs this service puts the library on the machine and names it, for DuckDB in WEIR_DUCKDB_LIB.",
     ),
     page(
         "load_bytes",

@@ -315,6 +315,8 @@ pub fn app(
             wait: Duration::from_millis(limits.source_wait_ms),
             ..weir_catalog::PoolSettings::default()
         },
+        duckdb_library: settings.duckdb_lib.clone(),
+        scratch: Some(settings.data_dir().join("scratch")),
     };
     Ok(App::new(Parts {
         store: store.clone(),

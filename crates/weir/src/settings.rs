@@ -55,6 +55,9 @@ pub struct Settings {
     /// Write no local files, only read them [default: false]
     #[arg(long, env = "WEIR_FILE_READ_ONLY", value_name = "BOOL")]
     pub file_read_only: Option<bool>,
+    /// DuckDB's shared library, for sources of its files [default: where the system has libraries]
+    #[arg(long, env = "WEIR_DUCKDB_LIB", value_name = "FILE")]
+    pub duckdb_lib: Option<PathBuf>,
     /// Origins whose pages may call, as a comma list of scheme://host[:port], or * for all [default: none]
     #[arg(long, env = "WEIR_CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -165,6 +168,7 @@ impl Settings {
             file_roots: self.file_roots.or(below.file_roots),
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
             file_read_only: self.file_read_only.or(below.file_read_only),
+            duckdb_lib: self.duckdb_lib.or(below.duckdb_lib),
             idempotency_hours: self.idempotency_hours.or(below.idempotency_hours),
             cors_origins: self.cors_origins.or(below.cors_origins),
             sources_file: self.sources_file.or(below.sources_file),
