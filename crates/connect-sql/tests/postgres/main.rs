@@ -5,6 +5,7 @@
 
 mod cancel;
 mod cases;
+mod corpus;
 mod discovery;
 mod failures;
 mod pushdown;

@@ -1,0 +1,229 @@
+INSERT INTO t VALUES (1001, 'x', 1)
+insert into t select id + 1000, a, n from t
+INSERT INTO t VALUES (1, 'x', 1) ON CONFLICT (id) DO UPDATE SET a = 'gone'
+INSERT INTO v VALUES (1, 'x', 1)
+INSERT INTO t DEFAULT VALUES RETURNING *
+UPDATE t SET a = 'gone'
+UPDATE t SET a = 'gone' FROM log WHERE true RETURNING t.*
+UPDATE ONLY t SET n = 0
+DELETE FROM t
+DELETE FROM t USING log
+delete from t where 1 = 1 returning *
+MERGE INTO t USING log ON false WHEN NOT MATCHED THEN INSERT VALUES (9999, 'x', 1)
+MERGE INTO t USING t AS s ON t.id = s.id WHEN MATCHED THEN DELETE
+TRUNCATE t
+TRUNCATE TABLE t, log CASCADE
+DROP TABLE t
+DROP TABLE IF EXISTS t CASCADE
+DROP VIEW v
+DROP SEQUENCE s
+DROP FUNCTION writes()
+DROP SCHEMA public CASCADE
+DROP OWNED BY CURRENT_USER
+CREATE TABLE n (a int)
+CREATE TABLE n AS SELECT 1 AS a
+CREATE TABLE n AS EXECUTE p
+CREATE TEMP TABLE n (a int)
+CREATE UNLOGGED TABLE n (a int)
+CREATE VIEW n AS SELECT 1
+CREATE OR REPLACE VIEW v AS SELECT 1 AS id, ''::text AS a, 2 AS n
+CREATE MATERIALIZED VIEW n AS SELECT 1
+CREATE INDEX ON t (a)
+CREATE SEQUENCE n
+CREATE SCHEMA n
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'
+CREATE PROCEDURE q() LANGUAGE sql AS 'delete from t'
+CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION writes()
+CREATE RULE x AS ON SELECT TO t DO INSTEAD SELECT 1
+CREATE TYPE n AS (a int)
+CREATE DOMAIN n AS int
+CREATE EXTENSION IF NOT EXISTS plpgsql
+CREATE ROLE n
+CREATE USER n PASSWORD 'x'
+CREATE DATABASE n
+CREATE PUBLICATION n FOR ALL TABLES
+CREATE SUBSCRIPTION n CONNECTION 'host=127.0.0.1' PUBLICATION x
+CREATE SERVER n FOREIGN DATA WRAPPER x
+CREATE STATISTICS n ON a, n FROM t
+CREATE POLICY x ON t USING (true)
+CREATE CAST (int AS text) WITHOUT FUNCTION
+CREATE AGGREGATE n (int) (sfunc = int4pl, stype = int)
+CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq)
+CREATE EVENT TRIGGER x ON ddl_command_start EXECUTE FUNCTION writes()
+ALTER TABLE t ADD COLUMN b int
+ALTER TABLE t DROP COLUMN a
+ALTER TABLE t RENAME TO u
+ALTER TABLE t OWNER TO postgres
+ALTER TABLE t DISABLE TRIGGER ALL
+ALTER TABLE t ENABLE ROW LEVEL SECURITY
+ALTER SEQUENCE s RESTART WITH 7
+ALTER FUNCTION writes() RENAME TO written
+ALTER ROLE CURRENT_USER SUPERUSER
+ALTER ROLE CURRENT_USER PASSWORD 'x'
+ALTER DATABASE postgres SET work_mem = '1MB'
+ALTER SYSTEM SET work_mem = '1MB'
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC
+ALTER TYPE mood ADD VALUE 'happy'
+ALTER VIEW v RENAME TO w
+GRANT ALL ON t TO PUBLIC
+GRANT pg_read_all_data TO CURRENT_USER
+REVOKE ALL ON t FROM CURRENT_USER
+REASSIGN OWNED BY CURRENT_USER TO postgres
+COMMENT ON TABLE t IS 'gone'
+SECURITY LABEL ON TABLE t IS 'x'
+COPY t TO '/tmp/weir-corpus'
+COPY t FROM '/etc/passwd'
+COPY t TO PROGRAM 'id'
+COPY t FROM PROGRAM 'id'
+COPY (SELECT 1) TO PROGRAM 'cat'
+COPY t FROM STDIN
+COPY t TO STDOUT
+COPY (DELETE FROM t RETURNING *) TO STDOUT
+DO $$ BEGIN DELETE FROM t; END $$
+DO LANGUAGE plpgsql 'BEGIN DELETE FROM t; END'
+CALL p()
+PREPARE x AS DELETE FROM t
+EXECUTE x
+DEALLOCATE ALL
+DECLARE c CURSOR FOR SELECT * FROM t
+FETCH ALL FROM c
+MOVE ALL FROM c
+CLOSE ALL
+BEGIN
+BEGIN READ WRITE
+START TRANSACTION READ WRITE
+COMMIT
+COMMIT AND CHAIN
+END
+ROLLBACK
+ABORT
+SAVEPOINT x
+RELEASE SAVEPOINT x
+PREPARE TRANSACTION 'x'
+COMMIT PREPARED 'x'
+SET transaction_read_only = off
+SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE
+SET TRANSACTION READ WRITE
+SET LOCAL role postgres
+SET SESSION AUTHORIZATION postgres
+SET search_path = pg_temp
+SET CONSTRAINTS ALL DEFERRED
+RESET ALL
+RESET transaction_read_only
+DISCARD ALL
+DISCARD TEMP
+LISTEN x
+UNLISTEN *
+NOTIFY x, 'said'
+LOCK TABLE t
+LOCK t IN ACCESS EXCLUSIVE MODE
+VACUUM
+VACUUM FULL t
+ANALYZE t
+CLUSTER t USING t_pkey
+REINDEX TABLE t
+CHECKPOINT
+LOAD '/tmp/x.so'
+REFRESH MATERIALIZED VIEW mv
+IMPORT FOREIGN SCHEMA x FROM SERVER y INTO public
+EXPLAIN ANALYZE DELETE FROM t
+EXPLAIN (ANALYZE, COSTS OFF) INSERT INTO log VALUES ('x')
+EXPLAIN ANALYZE SELECT writes()
+SHOW transaction_read_only
+SHOW ALL
+SELECT 1; DROP TABLE t
+SELECT 1; SELECT 2
+COMMIT; DROP TABLE t
+; ; DROP TABLE t
+SELECT 1;COMMIT;DELETE FROM t;--
+SELECT * INTO n FROM t
+SELECT 1 AS a INTO TEMP n
+WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a
+WITH a AS (INSERT INTO log VALUES ('x') RETURNING *) SELECT * FROM a
+WITH a AS (UPDATE t SET a = 'x' RETURNING *) SELECT * FROM a
+WITH a AS (SELECT 1) DELETE FROM t
+WITH a AS (SELECT 1) INSERT INTO log SELECT 'x' FROM a
+WITH a AS (WITH b AS (DELETE FROM t RETURNING *) SELECT * FROM b) SELECT * FROM a
+WITH a AS MATERIALIZED (DELETE FROM t RETURNING *) TABLE a
+SELECT (WITH a AS (DELETE FROM t RETURNING id) SELECT count(*) FROM a)
+SELECT * FROM t FOR UPDATE
+SELECT * FROM t FOR SHARE
+SELECT * FROM t FOR NO KEY UPDATE SKIP LOCKED
+SELECT * FROM (SELECT * FROM t FOR UPDATE) x
+SELECT writes()
+SELECT truncates()
+SELECT * FROM sneaky
+SELECT public."writes"()
+SELECT * FROM writes() AS x
+SELECT id FROM t WHERE writes() = 1
+SELECT id FROM t ORDER BY writes() LIMIT 1
+SELECT CASE WHEN writes() = 1 THEN 1 END
+VALUES (writes())
+TABLE sneaky
+SELECT nextval('s')
+SELECT setval('s', 100)
+SELECT NEXTVAL /* x */ ('s')
+SELECT "pg_catalog"."nextval"('s')
+SELECT lo_unlink(4711)
+SELECT lo_put(4711, 0, 'gone')
+SELECT lo_create(0)
+SELECT lowrite(lo_open(4711, 131072), 'gone')
+SELECT lo_import('/etc/passwd')
+SELECT lo_export(4711, '/tmp/weir-corpus')
+SELECT pg_read_file('/etc/passwd')
+SELECT PG_READ_FILE('/etc/passwd')
+SELECT "pg_read_file"('/etc/passwd')
+SELECT pg_catalog.pg_read_file /* x */ ('/etc/passwd')
+SELECT U&"pg\005fread_file"('/etc/passwd')
+SELECT pg_read_binary_file('/etc/passwd')
+SELECT * FROM pg_ls_dir('.')
+SELECT * FROM ROWS FROM (pg_ls_dir('.')) AS x
+SELECT pg_stat_file('/etc/passwd')
+SELECT pg_ls_logdir()
+SELECT set_config('transaction_read_only', 'off', false)
+SELECT set_config('role', 'postgres', true), writes()
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND false
+SELECT pg_cancel_backend(1)
+SELECT pg_reload_conf()
+SELECT pg_rotate_logfile()
+SELECT pg_switch_wal()
+SELECT pg_create_restore_point('x')
+SELECT pg_advisory_lock(1)
+SELECT pg_try_advisory_xact_lock(1)
+SELECT pg_notify('x', 'y')
+SELECT pg_export_snapshot()
+SELECT pg_logical_emit_message(false, 'x', 'y')
+SELECT pg_create_physical_replication_slot('weir_corpus')
+SELECT pg_create_logical_replication_slot('weir_corpus', 'test_decoding')
+SELECT pg_drop_replication_slot('x')
+SELECT txid_current()
+SELECT dblink('host=127.0.0.1', 'delete from t')
+SELECT dblink_exec('x', 'y')
+SELECT query_to_xml('select writes()', true, false, '')
+SELECT query_to_xml('delete from t', true, false, '')
+SELECT cursor_to_xml('c', 1, true, false, '')
+SELECT ts_stat('select ''a''::tsvector where writes() = 1')
+SELECT pg_import_system_collations('public')
+SELECT pg_stat_reset()
+SELECT 1 --\r, writes()
+SELECT 1 /* /* */ ; DELETE FROM t */
+SELECT $$a$$ ; DELETE FROM t
+SELECT $1$ ; DELETE FROM t ; $1$
+SELECT E'\\'; DELETE FROM t; --'
+SELECT '\'; DELETE FROM t; --'
+SELECT "a"; DELETE FROM t
+\nDELETE FROM t
+-- x\nDELETE FROM t
+/* SELECT */ DELETE FROM t
+(DELETE FROM t RETURNING *)
+SELECT * FROM (DELETE FROM t RETURNING *) x
+SELECT * FROM t WHERE id IN (DELETE FROM t RETURNING id)
+SELECT 'insert', "a" FROM t AS "delete"
+SELECT a FROM t WHERE a = 'delete from t; drop table t'
+TABLE t
+VALUES (1, 'a'), (2, 'b')
+SELECT pg_sleep(10)
+SELECT count(*) FROM generate_series(1, 10000000000)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n
+SELECT repeat('x', 200000000)
+SELECT count(*) FROM t a, t b, t c, t d, t e
