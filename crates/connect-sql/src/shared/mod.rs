@@ -6,11 +6,13 @@
 //! | `settings` | parts of their configuration |
 //! | `guard` | which statements only read |
 //! | `read` | what of a read its statement takes over |
+//! | `convert` | columns brought into the type that is written |
 //! | `compare` | filters and orders as SQL, over what a dialect says |
 //! | `literal` | values that are compared, read strictly |
 //! | `target` | the table that is written to, and what goes into its columns |
 
 pub mod compare;
+pub mod convert;
 pub mod file;
 pub mod guard;
 pub mod literal;

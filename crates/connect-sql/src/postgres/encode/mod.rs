@@ -2,7 +2,6 @@
 //! column is brought into the one Arrow type that its encoder reads, then each
 //! cell is one call that appends to the row.
 
-mod convert;
 mod fixed;
 mod list;
 mod numeric;
@@ -13,16 +12,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::FieldRef;
 
+pub use crate::shared::convert::Refused;
 pub use table::{Wire, created_type, wire};
-
-/// Why a value cannot be written: its row within the batch, and what is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    /// From 0.
-    pub row: usize,
-    /// What is wrong, without the value.
-    pub why: &'static str,
-}
 
 /// Writes the value of a row that is not null.
 pub trait Cells: Send {

@@ -35,11 +35,11 @@ use weir_core::types::is_json;
 use weir_formats::json::JsonCells;
 use weir_kit::write::{TypeRule, native_type};
 
-use super::convert::converted;
 use super::fixed::{boolean, date, fixed, interval, timestamp};
 use super::list::{item_of, lists};
 use super::{Cells, Refused, numeric, text};
 use crate::postgres::types::TypeFacts;
+use crate::shared::convert::converted;
 
 /// How a column is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

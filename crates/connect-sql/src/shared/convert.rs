@@ -7,7 +7,14 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::util::display::FormatOptions;
 
-use super::Refused;
+/// Why a value cannot be written: its row within the batch, and what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// From 0.
+    pub row: usize,
+    /// What is wrong, without the value.
+    pub why: &'static str,
+}
 
 /// What [`converted`] says of a value that does not fit.
 const MISFIT: &str = "a value that its column cannot hold";
