@@ -60,6 +60,8 @@ pub struct SourceColumn {
     pub key: i64,
     /// Whether SQLite lets no value of another type into it.
     pub strict: bool,
+    /// Whether it is declared without nulls.
+    pub required: bool,
     /// Whether the table computes it.
     pub generated: bool,
     /// Whether it is a column of a table, and not of a view or a query.
@@ -210,6 +212,7 @@ fn columns(conn: &Connection, name: &str, stored: bool, strict: bool) -> Result<
             nullable: !(not_null && strict && matches!(kind, Kind::Int)),
             key: row.get(3)?,
             strict,
+            required: not_null,
             generated: row.get::<_, i64>(4)? > 1,
             stored,
         })
@@ -238,6 +241,46 @@ fn not_found(conn: &Connection, name: &str) -> Error {
         Some(near) => error.hint(format!("did you mean {}?", StreamId::from_parts([near]))),
         None => error.hint("GET /v1/sources/{source}/streams lists what can be read"),
     }
+}
+
+/// What is there under the same name in another case.
+pub fn alike(conn: &Connection, name: &str) -> Result<Option<String>> {
+    let sql = "SELECT name FROM pragma_table_list(?1) WHERE schema = 'main'";
+    let found = conn.query_row(sql, [name], |row| row.get(0)).optional();
+    found.map_err(failure::of)
+}
+
+/// Whether rows of a table can be told apart by `keys`.
+pub fn has_unique(conn: &Connection, relation: &Relation, keys: &[String]) -> Result<bool> {
+    let is_same = |names: &[Option<String>]| {
+        names.len() == keys.len()
+            && names
+                .iter()
+                .all(|name| name.as_ref().is_some_and(|name| keys.contains(name)))
+    };
+    let primary = relation.columns.iter().filter(|column| column.key > 0);
+    let primary: Vec<Option<String>> = primary.map(|column| Some(column.name.clone())).collect();
+    if is_same(&primary) {
+        return Ok(true);
+    }
+    let mut statement = conn.prepare(UNIQUE).map_err(failure::of)?;
+    let mut rows = statement.query([&relation.name]).map_err(failure::of)?;
+    let mut indexes: Vec<(String, Vec<Option<String>>)> = Vec::new();
+    while let Some(row) = rows.next().map_err(failure::of)? {
+        let (index, column) = (row.get(0), row.get(1));
+        let (index, column): (String, Option<String>) =
+            (index.map_err(failure::of)?, column.map_err(failure::of)?);
+        match indexes.last_mut().filter(|(last, _)| *last == index) {
+            Some((_, columns)) => columns.push(column),
+            None => indexes.push((index, vec![column])),
+        }
+    }
+    Ok(indexes.iter().any(|(_, columns)| is_same(columns)))
+}
+
+/// Whether rows of other tables change or go with those of a table.
+pub fn is_followed(conn: &Connection, name: &str) -> Result<bool> {
+    yes(conn, FOLLOWED, name)
 }
 
 /// The columns of a relation for the caller.

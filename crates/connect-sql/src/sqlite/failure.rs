@@ -27,11 +27,6 @@ pub fn needs_recovery(error: &rusqlite::Error) -> bool {
     READ_ONLY_NEEDS_WRITER.contains(&said(error).0)
 }
 
-/// Whether SQLite stopped because it was told to.
-pub fn is_interrupted(error: &rusqlite::Error) -> bool {
-    said(error).0 & 0xff == ffi::SQLITE_INTERRUPT
-}
-
 /// The error for the caller.
 pub fn of(error: rusqlite::Error) -> Error {
     let (code, text) = said(&error);

@@ -17,12 +17,14 @@
 mod catalog;
 mod config;
 mod decode;
+mod encode;
 mod failure;
 mod guard;
 mod moment;
 mod pushdown;
 mod scan;
 mod session;
+mod sink;
 mod source;
 mod types;
 
@@ -53,7 +55,10 @@ pub struct Sqlite {
 /// The connector for files that `rules` allow, with the service's own bounds of
 /// connections.
 pub fn entry_with(rules: PathRules, pool: KeeperSettings) -> Arc<dyn AnyConnector> {
-    Entry::of(Sqlite { rules, pool }).with_source().build()
+    Entry::of(Sqlite { rules, pool })
+        .with_source()
+        .with_sink()
+        .build()
 }
 
 #[async_trait]

@@ -142,14 +142,20 @@ impl Origin {
                 nullable: true,
                 key: 0,
                 strict: false,
+                required: false,
                 generated: false,
                 stored: false,
             })
             .collect();
         let aliases: Vec<String> = (1..=columns.len()).map(|n| format!("c{n}")).collect();
+        // A name that the query cannot mean, as it would mean itself.
+        let mut name = "weir_query".to_owned();
+        while text.to_ascii_lowercase().contains(&name) {
+            name.push('_');
+        }
         let mut origin = Origin {
-            with: format!("WITH t({}) AS (\n{text}\n) ", aliases.join(", ")),
-            from: "t".to_owned(),
+            with: format!("WITH {name}({}) AS (\n{text}\n) ", aliases.join(", ")),
+            from: format!("{name} AS t"),
             references: aliases.iter().map(|alias| format!("t.{alias}")).collect(),
             columns,
             params,
