@@ -15,7 +15,7 @@ use weir_core::{BatchStream, Context, Error, Result, SourceFault};
 use weir_kit::ahead::{Ahead, ahead};
 
 use super::bound::Bound;
-use super::decode::{CopyReader, RowBuilder};
+use super::decode::{CopyReader, RowBuilder, push_row};
 use super::failure;
 use super::lease::Lease;
 
@@ -135,7 +135,7 @@ impl Feed {
                 None => Poll::Ready(Err(cut_short())),
             },
             Feed::Rows(stream) => match ready!(stream.as_mut().poll_next(cx)) {
-                Some(Ok(row)) => Poll::Ready(rows.push_row(&row).map(|()| true)),
+                Some(Ok(row)) => Poll::Ready(push_row(rows, &row).map(|()| true)),
                 Some(Err(error)) => Poll::Ready(Err(failure::of(error, host))),
                 None => Poll::Ready(Ok(false)),
             },

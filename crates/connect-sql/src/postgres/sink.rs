@@ -25,9 +25,10 @@ use super::catalog;
 use super::encode::Wire;
 use super::failure;
 use super::lease::{Lease, Pool};
-use super::send::{self, HEAD, Pieces, Shape, TAIL};
+use super::send::{HEAD, PIECE, Shape, TAIL};
 use super::source::PostgresSource;
 use super::target::{self, Outgoing, Plan};
+use crate::shared::send::{self, NoNulls, Pieces};
 
 /// Bytes of one `COPY`: the server says what it thinks of rows at its end only,
 /// and a bad row should not be noticed a gigabyte later.
@@ -47,10 +48,10 @@ impl Sink for PostgresSource {
         let direct = target::is_direct(&plan, write.mode);
         let shape = Shape {
             columns: plan.columns.clone(),
-            keys,
             numbered: !direct,
         };
-        let mut pieces = send::encoded(rows, shape, ctx);
+        let no_nulls = NoNulls::of(keys, &plan.columns);
+        let mut pieces = send::encoded(rows, no_nulls, shape, PIECE, ctx);
         let count = if direct {
             let sql = format!(
                 "COPY {} ({}) FROM STDIN (FORMAT binary)",

@@ -8,14 +8,18 @@
 //! | `read` | what of a read its statement takes over |
 //! | `convert` | columns brought into the type that is written |
 //! | `compare` | filters and orders as SQL, over what a dialect says |
+//! | `decode` | values as they come, into Arrow arrays |
 //! | `literal` | values that are compared, read strictly |
+//! | `send` | rows into bytes, ahead of the connection |
 //! | `target` | the table that is written to, and what goes into its columns |
 
 pub mod compare;
 pub mod convert;
+pub mod decode;
 pub mod file;
 pub mod guard;
 pub mod literal;
 pub mod read;
+pub mod send;
 pub mod settings;
 pub mod target;

@@ -8,35 +8,13 @@ mod numeric;
 mod rows;
 mod text;
 
-use arrow::array::ArrayRef;
-
+pub use crate::shared::decode::{Bytes, Decoder, Misfit, RowBuilder, Text, plain};
 pub use fixed::{Fixed, boolean, interval};
 pub use list::List;
 pub use network::inet;
 pub use numeric::{Decimal128, Decimal256};
-pub use rows::{CopyReader, RowBuilder};
-pub use text::{Bytes, Text, jsonb, plain, uuid};
-
-/// Why a value was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfit {
-    /// The bytes are not of the form that the type has.
-    Malformed(&'static str),
-    /// The Arrow type cannot hold the value.
-    Unrepresentable(&'static str),
-    /// More dimensions, or fewer, than the column was declared with.
-    Dimensions,
-}
-
-/// Appends the values of one column.
-pub trait Decoder: Send {
-    /// Appends one value.
-    fn push(&mut self, value: &[u8]) -> Result<(), Misfit>;
-    /// Appends a null.
-    fn push_null(&mut self);
-    /// Gives what was appended and starts anew.
-    fn finish(&mut self) -> Result<ArrayRef, Misfit>;
-}
+pub use rows::{CopyReader, push_row};
+pub use text::{jsonb, uuid};
 
 /// Reads a fixed number of bytes.
 fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Result<&'a [u8; N], Misfit> {

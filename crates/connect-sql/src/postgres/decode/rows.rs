@@ -1,129 +1,41 @@
 //! Rows into batches. `COPY` tuples and the rows of the extended protocol have
 //! the same fields, so both end in the same builder.
 
-use std::sync::Arc;
-
-use arrow::array::RecordBatchOptions;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use tokio_postgres::Row;
 use weir_core::{Error, Result, SourceFault};
 
 use super::super::bound::Raw;
-use super::{Decoder, Misfit};
+use crate::shared::decode::RowBuilder;
 
-/// Collects rows until they make a batch.
-pub struct RowBuilder {
-    schema: SchemaRef,
-    decoders: Vec<Box<dyn Decoder>>,
-    lenient: bool,
-    rows: usize,
-    bytes: usize,
-    finished: u64,
-    nulled: u64,
+/// Appends the fields of a tuple: a length and its bytes for each, -1 for null.
+fn push_tuple(rows: &mut RowBuilder, mut fields: &[u8]) -> Result<()> {
+    let bytes = fields.len();
+    for index in 0..rows.width() {
+        let (value, rest) =
+            next_field(fields).ok_or_else(|| malformed("a tuple that is too short"))?;
+        rows.push_field(index, value)?;
+        fields = rest;
+    }
+    if !fields.is_empty() {
+        return Err(malformed("bytes after the last field of a tuple"));
+    }
+    rows.end_row(bytes);
+    Ok(())
 }
 
-impl RowBuilder {
-    /// A builder with one decoder for each field of `schema`. When `lenient`,
-    /// values that cannot be represented become null.
-    pub fn new(schema: SchemaRef, decoders: Vec<Box<dyn Decoder>>, lenient: bool) -> Self {
-        RowBuilder {
-            schema,
-            decoders,
-            lenient,
-            rows: 0,
-            bytes: 0,
-            finished: 0,
-            nulled: 0,
-        }
+/// Appends a row of the extended protocol.
+pub fn push_row(rows: &mut RowBuilder, row: &Row) -> Result<()> {
+    if row.len() != rows.width() {
+        return Err(malformed("a row of another width"));
     }
-
-    /// Rows collected since the last batch.
-    pub fn rows(&self) -> usize {
-        self.rows
+    let mut bytes = 0;
+    for index in 0..rows.width() {
+        let Raw(value) = row.try_get(index).map_err(Error::internal)?;
+        bytes += 4 + value.map_or(0, <[u8]>::len);
+        rows.push_field(index, value)?;
     }
-
-    /// Bytes collected since the last batch, as they came from the server.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// How many values became null because they cannot be represented.
-    pub fn nulled(&self) -> u64 {
-        self.nulled
-    }
-
-    /// Appends the fields of a tuple: a length and its bytes for each, -1 for null.
-    pub fn push_tuple(&mut self, mut fields: &[u8]) -> Result<()> {
-        self.bytes += fields.len();
-        for index in 0..self.decoders.len() {
-            let (value, rest) =
-                next_field(fields).ok_or_else(|| malformed("a tuple that is too short"))?;
-            self.push_field(index, value)?;
-            fields = rest;
-        }
-        if !fields.is_empty() {
-            return Err(malformed("bytes after the last field of a tuple"));
-        }
-        self.rows += 1;
-        Ok(())
-    }
-
-    /// Appends a row of the extended protocol.
-    pub fn push_row(&mut self, row: &Row) -> Result<()> {
-        if row.len() != self.decoders.len() {
-            return Err(malformed("a row of another width"));
-        }
-        for index in 0..self.decoders.len() {
-            let Raw(value) = row.try_get(index).map_err(Error::internal)?;
-            self.bytes += 4 + value.map_or(0, <[u8]>::len);
-            self.push_field(index, value)?;
-        }
-        self.rows += 1;
-        Ok(())
-    }
-
-    #[inline]
-    fn push_field(&mut self, index: usize, value: Option<&[u8]>) -> Result<()> {
-        let decoder = &mut self.decoders[index];
-        let Some(value) = value else {
-            decoder.push_null();
-            return Ok(());
-        };
-        match decoder.push(value) {
-            Ok(()) => Ok(()),
-            Err(Misfit::Unrepresentable(_)) if self.lenient => {
-                decoder.push_null();
-                self.nulled += 1;
-                Ok(())
-            }
-            Err(misfit) => {
-                let row = self.finished + self.rows as u64 + 1;
-                Err(misfit_error(
-                    misfit,
-                    self.schema.field(index).name(),
-                    Some(row),
-                ))
-            }
-        }
-    }
-
-    /// What was collected, as a batch.
-    pub fn finish(&mut self) -> Result<RecordBatch> {
-        let mut columns = Vec::with_capacity(self.decoders.len());
-        for (decoder, field) in self.decoders.iter_mut().zip(self.schema.fields()) {
-            columns.push(
-                decoder
-                    .finish()
-                    .map_err(|misfit| misfit_error(misfit, field.name(), None))?,
-            );
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        self.finished += self.rows as u64;
-        (self.rows, self.bytes) = (0, 0);
-        Ok(batch)
-    }
+    rows.end_row(bytes);
+    Ok(())
 }
 
 #[inline]
@@ -141,28 +53,6 @@ fn malformed(what: &'static str) -> Error {
     Error::source(SourceFault::Unavailable, format!("the server sent {what}"))
         .code("protocol")
         .hint("a proxy in between may not speak all of the protocol")
-}
-
-fn misfit_error(misfit: Misfit, column: &str, row: Option<u64>) -> Error {
-    let place = match row {
-        Some(row) => format!("column `{column}`, row {row}"),
-        None => format!("column `{column}`"),
-    };
-    match misfit {
-        Misfit::Unrepresentable(what) => {
-            Error::source(SourceFault::Data, format!("{place}: {what} has no place in the column's type"))
-                .code("unrepresentable")
-                .hint("cast the column to text in a query, filter such rows out, or set unrepresentable to null")
-        }
-        Misfit::Dimensions => {
-            let message = format!("{place}: an array of another number of dimensions than declared");
-            Error::source(SourceFault::Data, message)
-                .code("array_dimensions")
-                .hint("cast the column to text, or to json with to_json, in a query")
-        }
-        Misfit::Malformed(what) => Error::source(SourceFault::Data, format!("{place}: {what}"))
-            .hint("cast the column to text in a query"),
-    }
 }
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -217,13 +107,13 @@ impl CopyReader {
                 used += 2;
                 continue;
             }
-            if usize::try_from(count) != Ok(rows.decoders.len()) {
+            if usize::try_from(count) != Ok(rows.width()) {
                 return Err(malformed("a tuple of another width"));
             }
-            let Some(length) = tuple_length(fields, rows.decoders.len())? else {
+            let Some(length) = tuple_length(fields, rows.width())? else {
                 break;
             };
-            rows.push_tuple(&fields[..length])?;
+            push_tuple(rows, &fields[..length])?;
             used += 2 + length;
         }
         Ok(used)
@@ -277,6 +167,8 @@ fn tuple_length(fields: &[u8], count: usize) -> Result<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{AsArray, Int32Array};
+    use std::sync::Arc;
+
     use arrow::datatypes::{DataType, Field, Int32Type, Schema};
     use proptest::prelude::*;
 
