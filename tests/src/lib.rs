@@ -18,6 +18,7 @@ pub mod duckdb;
 pub mod fault;
 pub mod generated;
 pub mod guard;
+pub mod mariadb;
 pub mod postgres;
 pub mod profiles;
 pub mod project;
@@ -30,6 +31,7 @@ pub mod xlsx;
 pub use client::{Answer, Client};
 pub use confine::Confined;
 pub use database::Database;
+pub use mariadb::MyDatabase;
 pub use service::{Options, Service, StoreKind};
 
 use std::time::{Duration, Instant};

@@ -204,7 +204,7 @@ fn give(path: &PathBuf, user: Option<&User>) {
 
 /// An authority and a certificate of it for `localhost`, but not for the
 /// address 127.0.0.1, so that a wrong name can be tested.
-fn certificates() -> (String, String, String) {
+pub fn certificates() -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
