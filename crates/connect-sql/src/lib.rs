@@ -2,6 +2,7 @@
 //! is the same in all of them.
 
 pub mod duckdb;
+pub mod mysql;
 pub mod postgres;
 mod shared;
 pub mod sqlite;

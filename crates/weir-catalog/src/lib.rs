@@ -31,6 +31,7 @@ pub fn registry(options: Options) -> Registry {
     Registry::new([
         connect_files::entry(options.files.clone()),
         connect_sample::entry(),
+        connect_sql::mysql::entry_with(options.pool.clone()),
         connect_sql::postgres::entry_with(options.pool.clone()),
         connect_sql::sqlite::entry_with(options.files.paths, options.pool),
         duckdb::entry_with(duckdb),
