@@ -46,9 +46,27 @@ pub fn check(text: &str) -> Result<&str> {
     GUARD.check(text)
 }
 
+/// Views that tell settings of the process and paths of the machine.
+const TELLING: [&str; 7] = [
+    "pragma_database_list",
+    "duckdb_databases",
+    "duckdb_logs",
+    "duckdb_secrets",
+    "duckdb_settings",
+    "pg_settings",
+    "sqlite_temp_master",
+];
+
 fn odd(token: &Token, _: &[TokenWithSpan]) -> Option<&'static str> {
     match token {
         Token::DollarQuotedString(_) => Some("dollar quotes are not read"),
+        Token::Word(word)
+            if TELLING
+                .iter()
+                .any(|name| word.value.eq_ignore_ascii_case(name)) =>
+        {
+            Some("it names a view of settings, secrets or paths")
+        }
         _ => None,
     }
 }

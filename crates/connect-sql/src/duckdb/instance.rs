@@ -253,6 +253,9 @@ static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 impl Scratch {
     fn new(below: &Path) -> Result<Self> {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            sweep(below);
+        }
         let path = below.join(format!("duckdb-{}-{number}", std::process::id()));
         let made = std::fs::DirBuilder::new()
             .recursive(true)
@@ -264,6 +267,19 @@ impl Scratch {
                 .detail(error)
         })?;
         Ok(Scratch(path))
+    }
+}
+
+/// Removes what processes that were killed have left.
+fn sweep(below: &Path) {
+    for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| name.strip_prefix("duckdb-"));
+        let process = parts.and_then(|parts| parts.split('-').next()?.parse::<u32>().ok());
+        let is_left = process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists());
+        if is_left && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, "a scratch folder of an earlier process could not be removed");
+        }
     }
 }
 

@@ -37,16 +37,18 @@ impl Sink for DuckDbSource {
         kit::refuse_deterministic(write, "tables")?;
         let (schema, name) = self.locate(&write.stream)?;
         let mut session = self.home.write(ctx).await?;
+        let instance = session.instance()?;
+        // Writes of one file are looked at and come over one after the other, each
+        // knowing what the one before has left.
+        let turn = instance.writer.lock().await;
         let plan = target::plan(&mut session, schema, name, write, &rows.schema).await?;
         run(&mut session, vec![target::stage(&plan)]).await?;
         rehearse(&mut session, &plan, write).await?;
+        drop(turn);
         let fields = rows.schema.fields().iter().cloned().collect();
         let staging = Staging::of(&plan, fields, keys);
         staging.fill(&mut session, polled(rows, ctx)).await?;
 
-        // Writes of one file come over one after the other, each knowing what the
-        // one before has left.
-        let instance = session.instance()?;
         let _turn = instance.writer.lock().await;
         run(&mut session, vec!["BEGIN TRANSACTION".to_owned()]).await?;
         let plan = target::plan(&mut session, schema, name, write, &staging.rows).await?;

@@ -199,7 +199,7 @@ pub fn insert(plan: &Plan, write: &Write) -> String {
         WriteMode::Append | WriteMode::Replace | WriteMode::Fail => String::new(),
     };
     format!(
-        "INSERT INTO {} ({}) SELECT {values} FROM {STAGE} {rows} ORDER BY {NUMBER}{conflict}",
+        "INSERT INTO {} ({}) SELECT {values} FROM {STAGE} {rows}{conflict}",
         plan.path,
         plan.names()
     )

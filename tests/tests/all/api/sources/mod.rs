@@ -3,6 +3,7 @@
 mod change;
 mod count;
 mod doctor;
+mod duckdb;
 mod failures;
 pub mod files;
 pub mod hang_up;

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_tests::{Client, Database, Options, setting};
+use weir_tests::duckdb::DuckFile;
+use weir_tests::{Client, Database, Options, project, setting};
 
 use super::super::files::Place as Files;
 
@@ -120,6 +121,21 @@ async fn a_table_of_postgres_is_whole_whenever_the_service_dies() {
     let source = json!({"connector": "postgres", "config": database.owner_config()});
     let name = |name: &str| name.to_owned();
     tables_are_whole(&Options::fresh().await, source, name, name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
+    let file = DuckFile::with("create table t (id integer)");
+    let options = Options::fresh()
+        .await
+        .env("WEIR_FILE_ROOTS", file.folder().to_str().unwrap())
+        .env(
+            "WEIR_DUCKDB_LIB",
+            project::duckdb_library().to_str().unwrap(),
+        );
+    let source = json!({"connector": "duckdb", "config": file.config()});
+    let name = |name: &str| name.to_owned();
+    tables_are_whole(&options, source, name, name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
