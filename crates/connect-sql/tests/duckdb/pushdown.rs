@@ -197,12 +197,10 @@ async fn answers(source: &OpenSource, read: &Read) -> (Answer, Answer, Pushed) {
     (finish(scan).await, finish(whole).await, told)
 }
 
+type Ids = Vec<Option<String>>;
+
 /// The ids of both, where they agree that there is an answer.
-fn agreed(
-    ours: &Answer,
-    theirs: &Answer,
-    what: &str,
-) -> Option<(Vec<Option<String>>, Vec<Option<String>>)> {
+fn agreed(ours: &Answer, theirs: &Answer, what: &str) -> Option<(Ids, Ids)> {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => Some((texts(ours, 0), texts(theirs, 0))),
         // What makes no sense for the column's type is the engine's to refuse.
