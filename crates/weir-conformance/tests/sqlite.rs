@@ -1,5 +1,7 @@
 //! The suite over SQLite, on real files.
 
+#![expect(clippy::unwrap_used, reason = "what cannot work is a failed test")]
+
 mod common;
 
 use common::{context, expect};

@@ -339,6 +339,7 @@ pub async fn scan(pool: &Arc<Pool>, ctx: &Context, read: &Read, lenient: bool) -
         params: plan.params,
         rows,
         most: read.batch_rows.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS),
+        is_query: matches!(read.target, Target::Query { .. }),
     };
     Ok(Scan {
         schema: plan.schema,
@@ -356,6 +357,8 @@ struct Job {
     rows: RowBuilder,
     /// Rows in a batch at most.
     most: usize,
+    /// Whether the statement is the caller's.
+    is_query: bool,
 }
 
 /// The batches of `job`: made on a thread that may block, which gives its slot to
@@ -374,6 +377,11 @@ fn stream(job: Job, ctx: &Context) -> BatchStream {
                 let kept = pool.session(&place)?;
                 let conn = &kept.item.conn;
                 attend(conn, &stop)?;
+                if !job.is_query {
+                    // A virtual table comes to life with statements that would write;
+                    // the one below finds it alive.
+                    drop(conn.prepare(&job.sql));
+                }
                 guard::reading(conn, || job.produce(conn, &ahead, &stop, slot))?;
                 unattended(conn)?;
                 place.hand_back(kept, &compute);

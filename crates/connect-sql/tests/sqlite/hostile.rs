@@ -18,6 +18,8 @@ const SCHEMA: &str = "
     CREATE VIEW v AS SELECT t.id, count(*) AS n FROM t JOIN g ON g.a = t.id GROUP BY t.id;
     CREATE VIRTUAL TABLE f USING fts5(word);
     INSERT INTO f VALUES ('hello'), ('world');
+    CREATE VIRTUAL TABLE r USING rtree(id, a, b);
+    INSERT INTO r VALUES (1, 2.0, 3.0);
     ANALYZE";
 
 struct Dice(u64);
@@ -68,7 +70,7 @@ async fn mangled_files_are_errors_or_rows() {
         if let Err(error) = source.discover(&ctx, &ask).await {
             is_said(&error, &format!("round {round}"));
         }
-        for name in ["t", "g", "v", "f", "sqlite_stat1"] {
+        for name in ["t", "g", "v", "f", "r", "sqlite_stat1"] {
             if let Err(error) = source.schema(&ctx, &StreamId::from_parts([name])).await {
                 is_said(&error, &format!("round {round}"));
             }
@@ -177,6 +179,13 @@ async fn generated_columns_and_virtual_tables_are_read() {
     let batch = rows(&source, &stream("g")).await.unwrap();
     assert_eq!(texts(&batch, 1), [Some("1x".into()), Some("2x".into())]);
     assert_eq!(rows(&source, &stream("f")).await.unwrap().num_rows(), 2);
+    // Also in a session that has not looked at it before.
+    let scan = source.scan(&context(), &stream("r")).await.unwrap();
+    let _taken = source.scan(&context(), &stream("t")).await.unwrap();
+    let batches: Vec<_> = futures::TryStreamExt::try_collect(scan.stream)
+        .await
+        .unwrap();
+    assert_eq!(batches[0].num_rows(), 1);
     let ask = Discover {
         limit: 100,
         ..Discover::default()
@@ -184,5 +193,5 @@ async fn generated_columns_and_virtual_tables_are_read() {
     let page = source.discover(&context(), &ask).await.unwrap();
     let names: Vec<&str> = page.items.iter().map(|item| item.name.as_str()).collect();
     // Neither SQLite's own tables nor those that a virtual one keeps.
-    assert_eq!(names, ["f", "g", "t", "v"]);
+    assert_eq!(names, ["f", "g", "r", "t", "v"]);
 }

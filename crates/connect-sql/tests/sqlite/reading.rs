@@ -16,9 +16,18 @@ fn some(texts: &[&str]) -> Vec<Option<String>> {
     texts.iter().map(one).collect()
 }
 
+/// A declared type, what it is read as, values, `STRICT` or not, and what comes.
+type Case = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static [&'static str],
+);
+
 #[tokio::test]
 async fn every_declared_type_is_read() {
-    let cases: [(&str, &str, &[&str], &str, &[&str]); 14] = [
+    let cases: [Case; 14] = [
         (
             "INTEGER",
             "int64",

@@ -14,6 +14,7 @@ mod preview;
 mod read_only;
 mod register;
 mod session;
+mod sqlite;
 mod streams;
 mod types;
 mod write;
