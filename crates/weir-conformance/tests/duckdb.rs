@@ -6,10 +6,13 @@ use common::{context, expect};
 use connect_sql::PathRules;
 use connect_sql::duckdb::{DuckDbSettings, entry_with};
 use std::sync::Arc;
-use weir_conformance::{ExpectSink, check_all, check_sink, verdict};
+use weir_conformance::{ExpectSink, check_all, check_sink, passed, verdict};
 use weir_core::{AnyConnector, StreamId};
+use weir_tests::conformance::recorded;
 use weir_tests::duckdb::DuckFile;
 use weir_tests::project;
+
+const SERVER: &str = "DuckDB itself, from the library that it publishes, over files";
 
 /// Values and nulls of many types, names that need quotes, and neighbours
 /// for discovery to page through.
@@ -61,6 +64,7 @@ async fn duckdb_conforms() {
         let connector = connector(&file);
         let cases = check_all(&*connector, file.config(), &context(), expect).await;
         assert_eq!(verdict(&cases), Ok(()), "ordered by {order_by}");
+        recorded("duckdb", "source", SERVER, &passed(&cases));
     }
 }
 
@@ -78,4 +82,5 @@ async fn duckdb_conforms_as_a_sink() {
     let connector = connector(&file);
     let cases = check_sink(&*connector, file.config(), &context(), expect).await;
     assert_eq!(verdict(&cases), Ok(()));
+    recorded("duckdb", "sink", SERVER, &passed(&cases));
 }

@@ -7,8 +7,11 @@ mod common;
 use common::{context, expect};
 use serde_json::json;
 use tempfile::TempDir;
-use weir_conformance::{ExpectSink, check_all, check_sink, verdict};
+use weir_conformance::{ExpectSink, check_all, check_sink, passed, verdict};
 use weir_core::{AnyConnector, StreamId};
+use weir_tests::conformance::recorded;
+
+const SERVER: &str = "SQLite itself, which Weir brings, over files of both journal modes";
 
 /// Values and nulls of many types, some that do not fit, names that need quotes,
 /// and neighbours for discovery to page through.
@@ -78,6 +81,7 @@ async fn sqlite_conforms() {
         let expect = expect(&["my \"table\""], 20_000, order_by);
         let cases = check_all(&*place.connector(), place.config(), &context(), expect).await;
         assert_eq!(verdict(&cases), Ok(()), "ordered by {order_by}");
+        recorded("sqlite", "source", SERVER, &passed(&cases));
     }
 }
 
@@ -97,5 +101,6 @@ async fn sqlite_conforms_as_a_sink() {
         };
         let cases = check_sink(&*place.connector(), place.config(), &context(), expect).await;
         assert_eq!(verdict(&cases), Ok(()), "journal mode {mode}");
+        recorded("sqlite", "sink", SERVER, &passed(&cases));
     }
 }

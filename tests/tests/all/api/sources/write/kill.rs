@@ -123,6 +123,41 @@ async fn a_table_of_postgres_is_whole_whenever_the_service_dies() {
     tables_are_whole(&Options::fresh().await, source, name, name).await;
 }
 
+/// A service that may open files below `folder`.
+async fn with_files(folder: &std::path::Path) -> Options {
+    let folder = folder.canonicalize().unwrap();
+    Options::fresh()
+        .await
+        .env("WEIR_FILE_ROOTS", folder.to_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_sqlite_is_whole_whenever_the_service_dies() {
+    let name = |name: &str| name.to_owned();
+    for journal in ["delete", "wal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("a.db");
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let sql = format!("pragma journal_mode = {journal}; create table other (id integer)");
+        file.execute_batch(&sql).unwrap();
+        drop(file);
+        let source = json!({"connector": "sqlite", "config": {"path": path}});
+        tables_are_whole(&with_files(folder.path()).await, source, name, name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
+    let file = weir_tests::duckdb::DuckFile::with("create table other (id int)");
+    let library = weir_tests::project::duckdb_library();
+    let options = with_files(&file.folder())
+        .await
+        .env("WEIR_DUCKDB_LIB", library.to_str().unwrap());
+    let source = json!({"connector": "duckdb", "config": file.config()});
+    let name = |name: &str| format!("main.{name}");
+    tables_are_whole(&options, source, name, name).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
     let file = DuckFile::with("create table t (id integer)");
