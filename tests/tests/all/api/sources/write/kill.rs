@@ -148,18 +148,6 @@ async fn a_table_of_sqlite_is_whole_whenever_the_service_dies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
-    let file = weir_tests::duckdb::DuckFile::with("create table other (id int)");
-    let library = weir_tests::project::duckdb_library();
-    let options = with_files(&file.folder())
-        .await
-        .env("WEIR_DUCKDB_LIB", library.to_str().unwrap());
-    let source = json!({"connector": "duckdb", "config": file.config()});
-    let name = |name: &str| format!("main.{name}");
-    tables_are_whole(&options, source, name, name).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
     let file = DuckFile::with("create table t (id integer)");
     let options = Options::fresh()
         .await
