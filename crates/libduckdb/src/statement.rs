@@ -101,7 +101,8 @@ impl Prepared {
         unsafe { (self.connected.api().parameters)(self.handle) as usize }
     }
 
-    /// Names and types of the columns of its answer.
+    /// Names and types of the columns of its answer. Not to be relied on where it
+    /// has parameters: their types may not be known before values are bound.
     pub fn columns(&self) -> Vec<(String, Logical)> {
         let api = self.connected.api();
         // SAFETY: the indices are below the count, and types are the caller's.
@@ -202,6 +203,21 @@ impl Chunks {
             ))
         };
         Error { message }
+    }
+
+    /// Names and types of the columns, as the values that were bound settle them.
+    pub fn columns(&mut self) -> Vec<(String, Logical)> {
+        let api = self.prepared.connected.api();
+        let result = &raw mut self.result;
+        // SAFETY: the indices are below the count, and types are the caller's.
+        unsafe {
+            columns(
+                api,
+                (api.column_count)(result),
+                |index| (api.column_name)(result, index),
+                |index| (api.column_logical_type)(result, index),
+            )
+        }
     }
 
     /// How many rows a statement that writes has changed.

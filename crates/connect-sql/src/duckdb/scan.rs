@@ -92,13 +92,16 @@ async fn of_query(session: &mut Session, text: &str, values: &[Value]) -> Result
     let bound: Vec<Bind> = values.iter().map(bind).collect();
     let given = bound.clone();
     let prepared = session.run(move |connection| {
-        let mut prepared = connection.prepare(&sql)?;
+        let prepared = connection.prepare(&sql)?;
         let (is_select, wanted) = (prepared.is_select(), prepared.parameters());
-        // Values settle the types of parameters, and so those of columns.
-        if wanted == given.len() {
-            prepared.bind(&given)?;
+        if !is_select || wanted == 0 || wanted != given.len() {
+            return Ok((is_select, wanted, prepared.columns()));
         }
-        Ok((is_select, wanted, prepared.columns()))
+        // Only values settle the types of parameters, and so the columns.
+        drop(prepared);
+        let mut probe = connection.prepare(&format!("SELECT * FROM (\n{sql}\n) LIMIT 0"))?;
+        probe.bind(&given)?;
+        Ok((is_select, wanted, probe.execute(false)?.columns()))
     });
     let (is_select, wanted, answer) = prepared
         .await

@@ -1,6 +1,7 @@
 //! Values of every type, and those that have no place in theirs.
 
 use serde_json::json;
+use weir_core::Value;
 use weir_core::types::field_type_name;
 
 use crate::support::*;
@@ -289,6 +290,40 @@ async fn every_type_is_read_as_the_table_says() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_without_a_type_hide_no_column() {
+    let file = DuckFile::with("create table t as select range as id from range(3)");
+    let source = source(&file).await;
+    for (text, values, expected) in [
+        (
+            "select $1 as a, id from t where id = 1",
+            vec![Value::Int(5)],
+            ["5", "1"],
+        ),
+        (
+            "select id, id + $1 from t where id < $2",
+            vec![Value::Int(7), Value::Int(1)],
+            ["0", "7"],
+        ),
+        (
+            "select coalesce($1, 'x'), $2",
+            vec![Value::Null, Value::Text("it's".into())],
+            ["x", "it's"],
+        ),
+        (
+            "select 1.5 < $1, $1",
+            vec![Value::Number("2.5".into())],
+            ["true", "2.5"],
+        ),
+    ] {
+        let batch = rows(&source, &query(text, values)).await.unwrap();
+        let seen = [0, 1].map(|column| texts(&batch, column)[0].clone().unwrap());
+        assert_eq!(seen, expected, "{text}");
+    }
+    let error = failure(&source, &query("select $1, $2", vec![Value::Int(1)])).await;
+    assert_eq!(error.fields()[0].pointer, "/params");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
