@@ -25,7 +25,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("connect-sample", &["weir-core", "weir-kit", "weir-net"]),
     (
         "connect-sql",
-        &["weir-core", "weir-formats", "weir-kit", "weir-net"],
+        &[
+            "libduckdb",
+            "weir-core",
+            "weir-formats",
+            "weir-kit",
+            "weir-net",
+        ],
     ),
     (
         "weir-catalog",
@@ -62,7 +68,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("weir-conformance", &["weir-core"]),
-    ("weir-tests", &[]),
+    ("libduckdb", &[]),
+    ("weir-tests", &["libduckdb"]),
 ];
 
 /// What values of one version cannot pass to another, or what must not be linked twice.
