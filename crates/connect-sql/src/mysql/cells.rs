@@ -66,11 +66,8 @@ impl Encode for Rows {
                 let written = column.write(row, &mut cell);
                 let written =
                     written.map_err(|why| bad_row(number, Some(&self.columns[place].name), why))?;
-                self.form.put(
-                    written.then_some(cell.as_slice()),
-                    column.is_bytes,
-                    &mut out,
-                );
+                self.form
+                    .put(written.then_some(cell.as_slice()), column.shape, &mut out);
             }
             out.push(if self.form == Form::Lines {
                 b'\n'
@@ -85,16 +82,18 @@ impl Encode for Rows {
 impl Form {
     /// Appends one value; none is null. Bytes go as hexadecimal: not every byte is
     /// text.
-    fn put(self, value: Option<&[u8]>, is_bytes: bool, out: &mut Vec<u8>) {
+    fn put(self, value: Option<&[u8]>, shape: Shape, out: &mut Vec<u8>) {
         match (self, value) {
             (Form::Lines, None) => out.extend_from_slice(b"\\N"),
             (Form::Values, None) => out.extend_from_slice(b"NULL"),
-            (Form::Lines, Some(bytes)) if is_bytes => hex(bytes, out),
-            (Form::Values, Some(bytes)) if is_bytes => {
+            (Form::Lines, Some(bytes)) if shape == Shape::Bytes => hex(bytes, out),
+            (Form::Values, Some(bytes)) if shape == Shape::Bytes => {
                 out.extend_from_slice(b"X'");
                 hex(bytes, out);
                 out.push(b'\'');
             }
+            // As a text, a bit would take its letters.
+            (Form::Values, Some(number)) if shape == Shape::Number => out.extend_from_slice(number),
             (Form::Lines, Some(text)) => escape(text, out),
             (Form::Values, Some(text)) => {
                 out.push(b'\'');
@@ -133,10 +132,21 @@ fn hex(bytes: &[u8], out: &mut Vec<u8>) {
 
 type Put = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), &'static str> + Send>;
 
+/// What the text of a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Digits, which need no quotes.
+    Number,
+    /// Text.
+    Text,
+    /// Bytes of any kind.
+    Bytes,
+}
+
 /// The cells of one column of a batch.
 struct Column {
     nulls: Option<NullBuffer>,
-    is_bytes: bool,
+    shape: Shape,
     put: Put,
 }
 
@@ -145,7 +155,11 @@ impl Column {
         let flat = converted(array, plain(array.data_type()), false)?;
         Ok(Column {
             nulls: array.logical_nulls(),
-            is_bytes: matches!(kind, Kind::Bytes(_)),
+            shape: match kind {
+                Kind::Truth | Kind::Int(_) | Kind::Micros => Shape::Number,
+                Kind::Bytes(_) => Shape::Bytes,
+                _ => Shape::Text,
+            },
             put: cells(kind, field, &flat)?,
         })
     }
@@ -377,17 +391,17 @@ mod tests {
 
     #[test]
     fn values_cannot_leave_their_quotes() {
-        let put = |form: Form, value: Option<&[u8]>, is_bytes| {
+        let put = |form: Form, value: Option<&[u8]>, shape| {
             let mut out = Vec::new();
-            form.put(value, is_bytes, &mut out);
+            form.put(value, shape, &mut out);
             String::from_utf8(out).unwrap()
         };
         let odd: Option<&[u8]> = Some(b"a'\\\t\n\0\"");
-        assert_eq!(put(Form::Values, odd, false), r#"'a\'\\\t\n\0\"'"#);
-        assert_eq!(put(Form::Lines, odd, false), r#"a\'\\\t\n\0\""#);
-        assert_eq!(put(Form::Lines, None, false), "\\N");
-        assert_eq!(put(Form::Lines, Some(b"\\N"), false), "\\\\N");
-        assert_eq!(put(Form::Values, Some(&[0, 255]), true), "X'00ff'");
+        assert_eq!(put(Form::Values, odd, Shape::Text), r#"'a\'\\\t\n\0\"'"#);
+        assert_eq!(put(Form::Lines, odd, Shape::Text), r#"a\'\\\t\n\0\""#);
+        assert_eq!(put(Form::Lines, None, Shape::Text), "\\N");
+        assert_eq!(put(Form::Lines, Some(b"\\N"), Shape::Text), "\\\\N");
+        assert_eq!(put(Form::Values, Some(&[0, 255]), Shape::Bytes), "X'00ff'");
     }
 
     #[test]

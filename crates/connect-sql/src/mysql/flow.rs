@@ -14,7 +14,7 @@ use weir_kit::ahead::{Ahead, ahead};
 use super::bound::{Bound, Fields};
 use super::client::{Statement, row};
 use super::lease::Lease;
-use super::types::{Mapping, Width};
+use super::types::{ColumnDef, Mapping, Width};
 use crate::shared::decode::RowBuilder;
 
 /// Rows of a batch at most; its bytes follow the reader.
@@ -33,6 +33,8 @@ pub struct Job {
     pub lease: Lease,
     /// The statement.
     pub statement: Statement,
+    /// The columns that it was said to give.
+    pub columns: Vec<ColumnDef>,
     /// What is bound to it.
     pub params: Vec<Bound>,
     /// What it gives, as the schema says it.
@@ -53,13 +55,9 @@ pub fn stream(job: Job, ctx: &Context) -> BatchStream {
 
 async fn produce(mut job: Job, ahead: Ahead) -> Result<()> {
     let columns = job.lease.stream(&job.statement, &job.params).await?;
-    let widths: Vec<Width> = columns.iter().map(super::types::ColumnDef::width).collect();
-    let is_same = columns.len() == job.statement.columns.len()
-        && columns
-            .iter()
-            .zip(&job.statement.columns)
-            .all(|(now, then)| now.width() == then.width());
-    if !is_same {
+    let widths: Vec<Width> = columns.iter().map(ColumnDef::width).collect();
+    let said: Vec<Width> = job.columns.iter().map(ColumnDef::width).collect();
+    if widths != said {
         return Err(changed());
     }
     let decoders = job.mappings.iter().map(Mapping::decoder).collect();
@@ -154,5 +152,5 @@ fn changed() -> Error {
         SourceFault::Unavailable,
         "the columns changed while the read began",
     )
-    .hint("try again")
+    .hint("try again; where a parameter is a column of its own, give it a type: CAST(? AS SIGNED)")
 }

@@ -9,7 +9,7 @@ use weir_core::{Context, Error, Kind, Result, SourceFault};
 use weir_kit::{Keeper, Kept, Place};
 
 use super::bound::Bound;
-use super::client::{Done, Row, Session, Statement, Way};
+use super::client::{Done, Row, Session, Statement, Way, row};
 use super::types::{ColumnDef, SORTED_BYTES};
 use super::wire::Wire;
 
@@ -190,6 +190,16 @@ impl Lease {
         self.state = State::Busy;
         let outcome = self.session()?.execute(statement, params).await;
         self.started(outcome)
+    }
+
+    /// The columns of a statement that gives no rows, with the types that its bound
+    /// values give them.
+    pub async fn columns(&mut self, sql: &str, params: &[Bound]) -> Result<Vec<ColumnDef>> {
+        let statement = self.prepare(sql).await?;
+        let columns = self.stream(&statement, params).await?;
+        while row(self.wire()?.read().await?)?.is_some() {}
+        self.ended();
+        Ok(columns)
     }
 
     /// The stream was read to its end: the session is in step again.

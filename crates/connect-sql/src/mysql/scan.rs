@@ -160,8 +160,11 @@ impl Reader {
             (true, None) => Some(Estimate::default()),
             (false, _) => None,
         };
-        let mappings: Vec<Mapping> = statement
-            .columns
+        let columns: Vec<ColumnDef> = output
+            .iter()
+            .map(|at| origin.whole.columns[*at].clone())
+            .collect();
+        let mappings: Vec<Mapping> = columns
             .iter()
             .map(|column| column.mapping(self.rules))
             .collect();
@@ -169,6 +172,7 @@ impl Reader {
         let job = Job {
             lease,
             statement,
+            columns,
             params: origin.params.clone(),
             schema: Arc::clone(&schema),
             mappings,
@@ -207,16 +211,23 @@ fn reference(name: &str) -> String {
 
 async fn of_query(lease: &mut Lease, text: &str, values: &[Value]) -> Result<Origin> {
     // Prepared alone, the server itself proves that it is one whole statement.
-    let whole = lease
+    let mut whole = lease
         .prepare(text)
         .await
         .map_err(|error| error.at("/query", "refused by the source"))?;
     check_count(whole.params, values.len(), EXAMPLE)?;
+    let params: Vec<Bound> = values.iter().map(Bound::value).collect();
+    let from = is_table(&whole.columns).then(|| format!("(\n{text}\n) AS t"));
+    if let (Some(from), false) = (&from, params.is_empty()) {
+        // Only what is bound says of what type a parameter is.
+        let sql = format!("SELECT * FROM {from} LIMIT 0");
+        whole.columns = lease.columns(&sql, &params).await?;
+    }
     let names = unique_names(whole.columns.iter().map(|column| column.name.as_str()));
     Ok(Origin {
-        from: is_table(&whole.columns).then(|| format!("(\n{text}\n) AS t")),
+        from,
         is_ordered: text.to_ascii_lowercase().contains("order"),
-        params: values.iter().map(Bound::value).collect(),
+        params,
         names,
         whole,
     })

@@ -9,6 +9,7 @@ pub mod files;
 pub mod hang_up;
 mod list;
 mod load;
+mod mysql;
 mod names;
 mod preview;
 mod read_only;
