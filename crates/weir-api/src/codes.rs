@@ -290,6 +290,11 @@ pub const PAGES: &[Page] = &[
         "It does not exist, or it is outside what your key may see.",
     ),
     page(
+        "not_mysql",
+        "No MySQL server answers there",
+        "Something listens at that address but does not speak the protocol of MySQL and MariaDB. Check the port.",
+    ),
+    page(
         "not_postgres",
         "No PostgreSQL server answers there",
         "Something listens at that address but does not speak PostgreSQL's protocol. Check the port.",

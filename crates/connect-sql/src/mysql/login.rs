@@ -354,3 +354,52 @@ fn unsupported(plugin: &str) -> Error {
     )
     .hint("the user must log in by mysql_native_password, caching_sha2_password, sha256_password or ed25519")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn target() -> Target {
+        let config = json!({"host": "h", "user": "u", "password": "secret"});
+        let config: super::super::MySqlConfig = weir_core::config::decode(config).unwrap();
+        config.target().unwrap()
+    }
+
+    /// What is answered to "prove it all", after the first answer.
+    fn full(plugin: &str, cover: Cover, more: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (target, challenge) = (target(), b"abcdefghijklmnopqrst".to_vec());
+        let mut step = Step::begin(&target, cover, plugin.into(), challenge)?;
+        let first = step.first()?;
+        match more {
+            [] => Ok(Some(first)),
+            more => step.next(more),
+        }
+    }
+
+    #[test]
+    fn a_password_goes_through_tls_or_not_at_all() {
+        let cover = |is_encrypted, is_verified, is_waived| Cover {
+            is_encrypted,
+            is_verified,
+            is_waived,
+        };
+        let clear = Some(b"secret\0".to_vec());
+        let (open, waived) = (cover(false, false, false), cover(false, false, true));
+        let (hidden, verified) = (cover(true, false, false), cover(true, true, false));
+        let caching = "caching_sha2_password";
+        assert_eq!(full(caching, open, &[]).unwrap().unwrap().len(), 32);
+        assert_eq!(full(caching, open, &[3]).unwrap(), None);
+        assert_eq!(full(caching, hidden, &[4]).unwrap(), clear);
+        assert!(full(caching, open, &[4]).is_err());
+        // The key of the server, to hide the password by.
+        assert_eq!(full(caching, waived, &[4]).unwrap(), Some(vec![2]));
+        assert_eq!(full("sha256_password", hidden, &[]).unwrap(), clear);
+        assert!(full("sha256_password", open, &[]).is_err());
+        assert_eq!(full("sha256_password", waived, &[]).unwrap(), Some(vec![1]));
+        assert_eq!(full("mysql_clear_password", verified, &[]).unwrap(), clear);
+        assert!(full("mysql_clear_password", hidden, &[]).is_err());
+        assert!(full("mysql_clear_password", waived, &[]).is_err());
+        assert!(full("dialog", verified, &[]).is_err());
+    }
+}

@@ -226,7 +226,9 @@ async fn of_query(lease: &mut Lease, text: &str, values: &[Value]) -> Result<Ori
     let names = unique_names(whole.columns.iter().map(|column| column.name.as_str()));
     Ok(Origin {
         from,
-        is_ordered: text.to_ascii_lowercase().contains("order"),
+        is_ordered: text
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .any(|word| word.eq_ignore_ascii_case("order")),
         params,
         names,
         whole,

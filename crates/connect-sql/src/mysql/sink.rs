@@ -125,7 +125,14 @@ async fn insert(lease: &mut Lease, stage: &Stage, pieces: &mut Pieces) -> Result
 
 /// A value that was changed to fit is an error.
 async fn check_warnings(lease: &mut Lease, before: u64) -> Result<()> {
-    for row in lease.rows("SHOW WARNINGS", &[]).await? {
+    let rows = lease.rows("SHOW WARNINGS", &[]).await?;
+    if rows.is_empty() {
+        let message = "a value did not fit its column, and the server does not say which";
+        return Err(Error::source(SourceFault::Data, message).hint(
+            "raise max_error_count of the server, or look for values that are too long or large",
+        ));
+    }
+    for row in rows {
         let [Some(level), Some(code), Some(message), ..] = row.as_slice() else {
             continue;
         };

@@ -9,7 +9,7 @@ async fn a_mysql_source_is_read_and_written() {
     let client = &service.client;
     let database = MyDatabase::with(
         "create table t (id int primary key, name varchar(20), price decimal(8,2));
-         insert into t values (1, 'a', 1.10), (2, null, 2.20)",
+         insert into t values (1, 'a', 1.25), (2, null, 2.50)",
     );
     let body = json!({"name": "shop", "connector": "mysql", "config": database.owner_config()});
     client.post("/v1/sources", &body).await.expect_status(201);
@@ -32,7 +32,7 @@ async fn a_mysql_source_is_read_and_written() {
             &json!({"stream": "t", "order_by": [{"column": "id"}]}),
         )
         .await;
-    assert_eq!(json!(rows[0]), json!({"id": 1, "name": "a", "price": 1.10}));
+    assert_eq!(json!(rows[0]), json!({"id": 1, "name": "a", "price": 1.25}));
     let preview = json!({"query": "select count(*) as n from t where price > ?", "params": [2]});
     let preview = client.post("/v1/sources/shop/preview", &preview).await;
     preview.expect_status(200);
@@ -53,7 +53,7 @@ async fn a_mysql_source_is_read_and_written() {
     assert_eq!(written["rows_written"], 2);
     assert_eq!(
         database.run("select * from t order by id"),
-        "1\ta\t1.10\n2\tb\t2.20\n3\tc\tNULL\n"
+        "1\ta\t1.25\n2\tb\t2.50\n3\tc\tNULL\n"
     );
     let problem = client
         .post("/v1/sources/shop/load", &json!({"query": "delete from t"}))
