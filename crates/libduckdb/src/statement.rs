@@ -235,9 +235,10 @@ impl Chunks {
         unsafe {
             let count = (api.column_count)(result);
             let names: Vec<CString> = (0..count)
-                .map(|index| CString::new(text((api.column_name)(result, index))))
-                .collect::<std::result::Result<_, _>>()
-                .unwrap_or_default();
+                .map(|index| {
+                    CString::new(text((api.column_name)(result, index))).unwrap_or_default()
+                })
+                .collect();
             let pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
             let mut types: Vec<Handle> = (0..count)
                 .map(|index| (api.column_logical_type)(result, index))
