@@ -5,10 +5,13 @@ mod common;
 use std::sync::Arc;
 
 use common::{context, expect};
-use weir_conformance::{ExpectSink, check_all, check_sink, verdict};
+use weir_conformance::{ExpectSink, check_all, check_sink, passed, verdict};
 use weir_core::{Context, StreamId};
 use weir_net::{Dialer, Egress};
 use weir_tests::MyDatabase;
+use weir_tests::conformance::recorded;
+
+const SERVER: &str = "a MariaDB server over TCP with TLS, with LOAD DATA LOCAL allowed and not; MySQL itself was not tried";
 
 /// Values and nulls of many types, names that need quotes, and neighbours
 /// for discovery to page through.
@@ -53,6 +56,7 @@ async fn mysql_conforms() {
         let connector = connect_sql::mysql::entry();
         let cases = check_all(&*connector, database.config(), &ctx, expect).await;
         assert_eq!(verdict(&cases), Ok(()), "ordered by {order_by}");
+        recorded("mysql", "source", SERVER, &passed(&cases));
     }
 }
 
@@ -85,5 +89,6 @@ async fn mysql_conforms_as_a_sink() {
         let expect = expect.clone();
         let cases = check_sink(&*connector, database.owner_config(), &ctx, expect).await;
         assert_eq!(verdict(&cases), Ok(()), "local_infile {local_infile}");
+        recorded("mysql", "sink", SERVER, &passed(&cases));
     }
 }

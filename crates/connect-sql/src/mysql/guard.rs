@@ -48,7 +48,6 @@ static GUARD: Guard = Guard {
     ],
     denied: include_str!("denied_functions.txt"),
     odd,
-    query: |_| None,
     instead: "use dry_run for the plan's estimate, and SELECT @@name for a setting",
 };
 

@@ -16,7 +16,6 @@ static GUARD: Guard = Guard {
     ],
     denied: DENIED,
     odd: |_, _| None,
-    query: |_| None,
     instead: "use GET /v1/sources/{source}/streams and their schemas for what the database has",
 };
 

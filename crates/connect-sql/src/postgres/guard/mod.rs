@@ -22,7 +22,6 @@ static GUARD: Guard = Guard {
     ],
     denied: include_str!("denied_functions.txt"),
     odd,
-    query: |_| None,
     instead: "use dry_run for the plan's estimate, and current_setting('…') for a setting",
 };
 

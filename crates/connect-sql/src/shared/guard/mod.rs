@@ -34,18 +34,8 @@ pub struct Guard {
     /// Why a token, seen with those after it, is not taken: a spelling that the
     /// parser and the server read differently.
     pub odd: fn(&Token, &[TokenWithSpan]) -> Option<&'static str>,
-    /// Why a query is not taken, beyond what holds for every system.
-    pub query: fn(&Query) -> Option<Refusal>,
     /// What to do instead of `EXPLAIN` and `SHOW`.
     pub instead: &'static str,
-}
-
-/// Why a part of a statement is not taken.
-pub enum Refusal {
-    /// It does more than read.
-    Writes(&'static str),
-    /// It might be read differently by the server.
-    NotUnderstood(&'static str),
 }
 
 impl Guard {
@@ -260,11 +250,7 @@ impl Visitor for OnlyReads<'_> {
         if foreign {
             return ControlFlow::Break(not_understood("a clause of another dialect"));
         }
-        match (self.guard.query)(query) {
-            Some(Refusal::Writes(found)) => ControlFlow::Break(read_only(found)),
-            Some(Refusal::NotUnderstood(why)) => ControlFlow::Break(not_understood(why)),
-            None => ControlFlow::Continue(()),
-        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {

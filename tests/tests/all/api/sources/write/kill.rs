@@ -162,6 +162,14 @@ async fn a_table_of_duckdb_is_whole_whenever_the_service_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_mysql_is_whole_whenever_the_service_dies() {
+    let database = weir_tests::MyDatabase::create();
+    let source = json!({"connector": "mysql", "config": database.owner_config()});
+    let name = |name: &str| name.to_owned();
+    tables_are_whole(&Options::fresh().await, source, name, name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_whole_whenever_the_service_dies() {
     let place = Files::new().await;
     let path = "/v1/sources/f/write?stream=a.csv&mode=replace";
