@@ -1,9 +1,9 @@
 //! What the database has, from its catalogue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, Schema};
 use libduckdb::{Bind, Logical};
 use weir_core::config::nearest;
 use weir_core::types::{field_type_name, unique_names};
@@ -311,6 +311,42 @@ pub async fn describe(session: &mut Session, schema: &str, name: &str) -> Result
         estimated_rows: relation.info.estimated_rows,
         size_bytes: None,
     })
+}
+
+const DEFAULTS: &str = "
+SELECT column_name FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
+  AND column_default IS NOT NULL";
+
+/// Which of these columns of a table it computes itself. No catalogue tells such a
+/// column from one with a default, so DuckDB is asked whether it takes a value.
+pub async fn generated(
+    session: &mut Session,
+    schema: &str,
+    name: &str,
+    wanted: &Schema,
+) -> Result<HashSet<String>> {
+    let values = vec![Bind::Text(schema.to_owned()), Bind::Text(name.to_owned())];
+    let found = session.rows(DEFAULTS, values).await?;
+    let mut columns: HashSet<String> = rows(&found)
+        .filter_map(|(batch, row)| text(batch, 0, row))
+        .filter(|column| wanted.column_with_name(column).is_some())
+        .collect();
+    if columns.is_empty() {
+        return Ok(columns);
+    }
+    let path = path(session, schema, name).await?;
+    session
+        .run(move |connection| {
+            columns.retain(|column| {
+                let column = Dialect::Standard.quote(column);
+                let insert = format!("INSERT INTO {path} ({column}) SELECT NULL");
+                let refused = connection.prepare(&insert).err();
+                refused.is_some_and(|said| said.message.contains("generated column"))
+            });
+            Ok(columns)
+        })
+        .await
 }
 
 const NATIVES: &str = "

@@ -58,6 +58,7 @@ pub async fn plan(
     }
     let facts = catalog::facts(session, schema, name).await?;
     let natives = natives(session, schema, name).await?;
+    let generated = catalog::generated(session, schema, name, rows).await?;
     let known: Vec<Known<TypeOf>> = relation
         .columns
         .into_iter()
@@ -69,8 +70,7 @@ pub async fn plan(
                 required: facts
                     .get(&column.name)
                     .is_some_and(|(nullable, _)| !nullable),
-                // Told by the library when the statement is prepared.
-                generated: false,
+                generated: generated.contains(&column.name),
                 name: column.name,
             }
         })

@@ -67,7 +67,7 @@ async fn bad_rows_are_told_by_number_and_column_without_their_value() {
     let file = DuckFile::with(
         "create table t (id integer primary key, name text not null);
          create table e (m enum('sad', 'ok'), u uuid, n decimal(4, 1));
-         create table g (a integer, b integer generated always as (a + 1));
+         create table g (a integer, b integer generated always as (a + 1), c bigint default 4);
          create table p (id integer references t(id));",
     );
     let source = source(&file).await;
@@ -116,7 +116,7 @@ async fn bad_rows_are_told_by_number_and_column_without_their_value() {
         (
             "g",
             column("b", Arc::new(Int64Array::from(vec![1]))),
-            "query",
+            "unsupported_type",
         ),
         ("nowhere.t", ids(vec![1]), "query"),
         ("p", ids(vec![77]), "data"),
