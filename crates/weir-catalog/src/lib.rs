@@ -16,6 +16,8 @@ pub struct Options {
     pub pool: PoolSettings,
     /// DuckDB's library, where the operator names it.
     pub duckdb_library: Option<PathBuf>,
+    /// Where DuckDB's extension for MotherDuck lies, where MotherDuck is allowed.
+    pub motherduck: Option<PathBuf>,
     /// Folder for what databases in this process cannot keep in memory.
     pub scratch: Option<PathBuf>,
 }
@@ -27,6 +29,7 @@ pub fn registry(options: Options) -> Registry {
         paths: options.files.paths.clone(),
         library: options.duckdb_library,
         scratch: options.scratch,
+        motherduck: options.motherduck,
     };
     Registry::new([
         connect_files::entry(options.files.clone()),

@@ -316,6 +316,10 @@ pub fn app(
             ..weir_catalog::PoolSettings::default()
         },
         duckdb_library: settings.duckdb_lib.clone(),
+        motherduck: settings
+            .duckdb_motherduck
+            .unwrap_or(false)
+            .then(|| settings.data_dir().join("duckdb-extensions")),
         scratch: Some(settings.data_dir().join("scratch")),
     };
     Ok(App::new(Parts {

@@ -58,6 +58,9 @@ pub struct Settings {
     /// DuckDB's shared library, for sources of its files [default: where the system has libraries]
     #[arg(long, env = "WEIR_DUCKDB_LIB", value_name = "FILE")]
     pub duckdb_lib: Option<PathBuf>,
+    /// Let sources reach MotherDuck by DuckDB's own extension, which speaks to the network beside the egress rules and tunnels; it must lie in the data folder's duckdb-extensions [default: false]
+    #[arg(long, env = "WEIR_DUCKDB_MOTHERDUCK", value_name = "BOOL")]
+    pub duckdb_motherduck: Option<bool>,
     /// Origins whose pages may call, as a comma list of scheme://host[:port], or * for all [default: none]
     #[arg(long, env = "WEIR_CORS_ORIGINS", value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
@@ -169,6 +172,7 @@ impl Settings {
             file_hard_links: self.file_hard_links.or(below.file_hard_links),
             file_read_only: self.file_read_only.or(below.file_read_only),
             duckdb_lib: self.duckdb_lib.or(below.duckdb_lib),
+            duckdb_motherduck: self.duckdb_motherduck.or(below.duckdb_motherduck),
             idempotency_hours: self.idempotency_hours.or(below.idempotency_hours),
             cors_origins: self.cors_origins.or(below.cors_origins),
             sources_file: self.sources_file.or(below.sources_file),

@@ -1,11 +1,13 @@
 //! What a DuckDB source is configured with.
 
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use weir_core::{Error, Result};
+use weir_core::{Error, Result, Secret};
 
+use super::motherduck;
 use super::types::Lossy;
 use crate::shared::file;
 
@@ -14,14 +16,19 @@ const MAX_THREADS: u32 = 64;
 const MIN_MEMORY_MB: u32 = 32;
 const MAX_MEMORY_MB: u32 = 1 << 20;
 
-/// A database file of DuckDB, below a folder that the operator allows.
+/// A database file of DuckDB, below a folder that the operator allows, or a database
+/// of MotherDuck.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DuckDbConfig {
     /// The file, an absolute path. It must lie below one of the folders that the
-    /// operator named in `WEIR_FILE_ROOTS`.
-    #[schemars(extend("examples" = ["/srv/data/shop.duckdb"]))]
+    /// operator named in `WEIR_FILE_ROOTS`. Or `md:` and the name of a database of
+    /// MotherDuck, where the operator set `WEIR_DUCKDB_MOTHERDUCK`.
+    #[schemars(extend("x-endpoint" = true, "examples" = ["/srv/data/shop.duckdb", "md:shop"]))]
     pub path: String,
+    /// Access token of MotherDuck, for a database of it.
+    #[serde(default)]
+    pub motherduck_token: Option<Secret>,
     /// Schema in which a stream named without one is looked up.
     #[serde(default = "default_schema")]
     pub schema: String,
@@ -86,11 +93,10 @@ impl DuckDbConfig {
                     .hint("give the path of a file"),
             );
         }
-        if self.path.starts_with("md:") || self.path.starts_with("motherduck:") {
-            let message = "MotherDuck is reached by an extension, and extensions are never loaded";
-            return Err(Error::invalid("/path", message).hint("give the path of a file"));
+        if !motherduck::is_meant(&self.path) {
+            file::check(&self.path)?;
         }
-        file::check(&self.path)?;
+        motherduck::check(&self.path, self.motherduck_token.as_ref())?;
         if self.schema.is_empty() || self.schema.contains('\0') {
             return Err(Error::invalid("/schema", "schema is empty or holds a NUL"));
         }
@@ -99,6 +105,10 @@ impl DuckDbConfig {
                 "/create",
                 "a file that is only read is not made",
             ));
+        }
+        if self.create && motherduck::is_meant(&self.path) {
+            let message = "a database of MotherDuck is not made";
+            return Err(Error::invalid("/create", message).hint("make it there"));
         }
         let bounds = [
             ("/threads", self.threads, 1, MAX_THREADS),
@@ -120,6 +130,14 @@ impl DuckDbConfig {
         Ok(())
     }
 
+    /// The name that the database has in statements.
+    pub fn database(&self) -> &str {
+        let stem = || Path::new(&self.path).file_stem()?.to_str();
+        motherduck::database(&self.path)
+            .or_else(stem)
+            .unwrap_or_default()
+    }
+
     /// How long the file stays open without use.
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.pool.idle_seconds.into())
@@ -137,7 +155,33 @@ mod tests {
             (json!({}), "/path"),
             (json!({"path": ":memory:"}), "/path"),
             (json!({"path": ""}), "/path"),
-            (json!({"path": "md:shop"}), "/path"),
+            (json!({"path": "md:shop"}), "/motherduck_token"),
+            (
+                json!({"path": "md:shop", "motherduck_token": ""}),
+                "/motherduck_token",
+            ),
+            (
+                json!({"path": "md:shop", "motherduck_token": "a\nb"}),
+                "/motherduck_token",
+            ),
+            (
+                json!({"path": "/a.db", "motherduck_token": "t"}),
+                "/motherduck_token",
+            ),
+            (json!({"path": "md:", "motherduck_token": "t"}), "/path"),
+            (
+                json!({"path": "md:shop?saas_mode=false", "motherduck_token": "t"}),
+                "/path",
+            ),
+            (json!({"path": "md:a/b", "motherduck_token": "t"}), "/path"),
+            (
+                json!({"path": "motherduck:shop", "motherduck_token": "t"}),
+                "/path",
+            ),
+            (
+                json!({"path": "md:shop", "motherduck_token": "t", "create": true}),
+                "/create",
+            ),
             (json!({"path": "relative.db"}), "/path"),
             (json!({"path": "/a/../b.db"}), "/path"),
             (json!({"path": "/a.db", "threads": 0}), "/threads"),
@@ -163,5 +207,18 @@ mod tests {
             let error = read.and_then(|config| config.check()).unwrap_err();
             assert_eq!(error.fields()[0].pointer, pointer, "{config}");
         }
+    }
+
+    #[test]
+    fn a_token_is_secret_and_the_path_says_where_it_goes() {
+        let config = json!({"path": "md:shop-2_x", "motherduck_token": "hunter2"});
+        let read = weir_core::config::decode::<DuckDbConfig>(config).unwrap();
+        read.check().unwrap();
+        assert_eq!(read.database(), "shop-2_x");
+        assert!(!format!("{read:?}").contains("hunter2"));
+        let schema = serde_json::to_value(schemars::schema_for!(DuckDbConfig)).unwrap();
+        let facts = weir_core::config::FieldFacts::of(&schema);
+        assert_eq!(facts.secret, [["motherduck_token"]]);
+        assert_eq!(facts.endpoint, [["path"]]);
     }
 }

@@ -1,6 +1,7 @@
-//! Open files. A process has one instance of a file: two would undo each other's
+//! Open databases. A process has one instance of a file: two would undo each other's
 //! writes, and closing one would drop the locks of both. So all sources and
-//! requests of a file share it, for as long as it is used and a little longer.
+//! requests of a file share it, for as long as it is used and a little longer; and
+//! those of a database of MotherDuck with the same token.
 
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -16,6 +17,7 @@ use weir_core::task::Compute;
 use weir_core::{Context, Error, Result, SourceFault};
 
 use super::failure;
+use super::motherduck::{self, MotherDuck};
 use crate::shared::file::DatabaseFile;
 
 /// What DuckDB puts behind the name of a file for files of its own.
@@ -27,24 +29,76 @@ const LEAST_MB: usize = 64;
 /// What may lie in the scratch folder, next to memory.
 const SCRATCH_LIMIT: &str = "10GiB";
 
-type Identity = (u64, u64);
+/// Settings that are off in every instance: what would let statements out of it.
+pub const OFF: [&str; 6] = [
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+    "allow_unsigned_extensions",
+    "allow_community_extensions",
+    "allow_persistent_secrets",
+    EXTERNAL_ACCESS,
+];
+const EXTERNAL_ACCESS: &str = "enable_external_access";
 
-/// The files of this process. They belong to the process, not to a connector:
-/// that is what its locks do.
-static FILES: LazyLock<SyncMutex<HashMap<Identity, Arc<Slot>>>> = LazyLock::new(SyncMutex::default);
+/// Keeps statements from changing settings; the last that is set.
+pub const LOCK: &str = "SET GLOBAL lock_configuration = true";
+
+/// What tells databases apart.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode.
+    File((u64, u64)),
+    /// The digest of name and token.
+    MotherDuck((u64, u64)),
+}
+
+/// The databases of this process. They belong to the process, not to a connector:
+/// that is what the locks of files do.
+static OPEN: LazyLock<SyncMutex<HashMap<Identity, Arc<Slot>>>> = LazyLock::new(SyncMutex::default);
 
 /// Held while a file is made, so that it is made once.
 static MAKING: Mutex<()> = Mutex::const_new(());
 
 type Slot = Mutex<Option<Arc<Instance>>>;
 
-/// How a file is to be opened.
+/// What is opened.
+#[derive(Clone)]
+pub enum Location {
+    /// A file, looked at just now.
+    File(DatabaseFile),
+    /// A database that is no file.
+    MotherDuck(MotherDuck),
+}
+
+impl Location {
+    fn identity(&self) -> Option<Identity> {
+        match self {
+            Location::File(file) => file.identity.map(Identity::File),
+            Location::MotherDuck(database) => Some(Identity::MotherDuck(database.digest())),
+        }
+    }
+
+    /// What an error means that comes of opening it.
+    fn failure(&self) -> fn(libduckdb::Error) -> Error {
+        match self {
+            Location::File(_) => failure::of_open,
+            Location::MotherDuck(_) => motherduck::of_open,
+        }
+    }
+
+    /// Whether it must be made first.
+    pub fn is_missing(&self) -> bool {
+        self.identity().is_none()
+    }
+}
+
+/// How a database is to be opened.
 #[derive(Clone)]
 pub struct Opening {
     /// The library.
     pub library: Library,
-    /// Which file, looked at just now.
-    pub file: DatabaseFile,
+    /// Which one.
+    pub location: Location,
     /// Only for reading.
     pub read_only: bool,
     /// Threads, as configured.
@@ -133,7 +187,7 @@ async fn close(open: &mut Option<Arc<Instance>>, compute: &Compute) {
 /// Makes a file that is not there.
 pub async fn make(opening: Opening, ctx: &Context) -> Result<()> {
     let _making = MAKING.lock().await;
-    if opening.file.path.exists() {
+    if matches!(&opening.location, Location::File(file) if file.path.exists()) {
         return Ok(());
     }
     let request_limit = ctx.memory.request_limit();
@@ -144,11 +198,11 @@ pub async fn make(opening: Opening, ctx: &Context) -> Result<()> {
 
 /// The open file, opened now if it is not.
 pub async fn acquire(opening: Opening, ctx: &Context) -> Result<User> {
-    let Some(identity) = opening.file.identity else {
+    let Some(identity) = opening.location.identity() else {
         return Err(Error::internal("a database file without an identity"));
     };
-    let slot = Arc::clone(FILES.lock().entry(identity).or_default());
-    let mut open = slot.lock().await;
+    let slot = Arc::clone(OPEN.lock().entry(identity).or_default());
+    let mut open = Arc::clone(&slot).lock_owned().await;
     let unfit = open.as_ref().filter(|instance| {
         let is_broken = instance.broken.load(Ordering::SeqCst);
         is_broken || (instance.read_only && !opening.read_only)
@@ -164,10 +218,20 @@ pub async fn acquire(opening: Opening, ctx: &Context) -> Result<User> {
         Some(instance) => Arc::clone(instance),
         None => {
             let request_limit = ctx.memory.request_limit();
-            let opened = ctx
-                .compute
-                .blocking(move || self::open(&opening, request_limit));
-            Arc::clone(open.insert(Arc::new(opened.await??)))
+            // The slot goes along: an opening that outlives whoever waits for it
+            // keeps the next from beginning one beside it.
+            let opened = ctx.compute.blocking_with(move |place| {
+                let opened = match opening.location {
+                    Location::File(_) => self::open(&opening, request_limit),
+                    // This waits for the network, and nobody else meanwhile.
+                    Location::MotherDuck(_) => {
+                        place.wait(async { self::open(&opening, request_limit) })
+                    }
+                };
+                (opened, open)
+            });
+            let (opened, mut open) = opened.await?;
+            Arc::clone(open.insert(Arc::new(opened?)))
         }
     };
     instance.users.fetch_add(1, Ordering::SeqCst);
@@ -193,21 +257,11 @@ fn in_use() -> Error {
 /// Opens and locks down. What comes first in the list must be there before what
 /// forbids it; the lock is the last.
 fn open(opening: &Opening, request_limit: usize) -> Result<Instance> {
-    let Some(path) = opening.file.path.to_str() else {
-        return Err(Error::invalid("/path", "the path is not text"));
-    };
     let scratch = opening.scratch.as_deref().map(Scratch::new).transpose()?;
     let folder = scratch.as_ref().and_then(|scratch| scratch.0.to_str());
     let usual = (request_limit >> 20).clamp(LEAST_MB, MOST_DEFAULT_MB);
     let memory = opening.memory_mb.map_or(usual, |mb| mb as usize);
-    let off = || "false".to_owned();
-    let mode = if opening.read_only {
-        "READ_ONLY"
-    } else {
-        "READ_WRITE"
-    };
-    let settings = [
-        ("access_mode", mode.to_owned()),
+    let mut settings = vec![
         ("temp_directory", folder.unwrap_or_default().to_owned()),
         ("max_temp_directory_size", SCRATCH_LIMIT.to_owned()),
         ("memory_limit", format!("{memory}MiB")),
@@ -215,24 +269,42 @@ fn open(opening: &Opening, request_limit: usize) -> Result<Instance> {
             "threads",
             opening.threads.unwrap_or(DEFAULT_THREADS).to_string(),
         ),
-        ("autoinstall_known_extensions", off()),
-        ("autoload_known_extensions", off()),
-        ("allow_unsigned_extensions", off()),
-        ("allow_community_extensions", off()),
-        ("allow_persistent_secrets", off()),
-        ("enable_external_access", off()),
     ];
-    let database = Database::open(&opening.library, path, &settings).map_err(failure::of_open)?;
-    let mut first = database.connect().map_err(failure::of_open)?;
+    settings.extend(OFF.map(|name| (name, "false".to_owned())));
+    let path = match &opening.location {
+        Location::File(file) => {
+            let mode = if opening.read_only {
+                "READ_ONLY"
+            } else {
+                "READ_WRITE"
+            };
+            settings.push(("access_mode", mode.to_owned()));
+            let path = file.path.to_str();
+            path.ok_or_else(|| Error::invalid("/path", "the path is not text"))?
+                .to_owned()
+        }
+        Location::MotherDuck(database) => {
+            // Its extension is loaded by the path alone, which this would forbid.
+            settings.retain(|(name, _)| *name != EXTERNAL_ACCESS);
+            settings.extend(database.settings()?);
+            database.path()
+        }
+    };
+    let failed = opening.location.failure();
+    let database = Database::open(&opening.library, &path, &settings).map_err(failed)?;
+    let mut first = database.connect().map_err(failed)?;
     // Times mean the same on every machine. The library may lack time zones, and
     // then has none that could differ.
     if let Err(error) = first.run("SET GLOBAL TimeZone = 'UTC'") {
         tracing::debug!(class = error.class(), "the library has no time zones");
     }
-    first
-        .run("SET GLOBAL lock_configuration = true")
-        .map_err(failure::of_open)?;
-    opening.file.verify()?;
+    match &opening.location {
+        Location::File(file) => {
+            first.run(LOCK).map_err(failed)?;
+            file.verify()?;
+        }
+        Location::MotherDuck(_) => motherduck::lock_down(&mut first)?,
+    }
     Ok(Instance {
         database,
         _scratch: scratch,

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `config` | what a source is configured with |
 //! | `library` | finding the library |
-//! | `instance` | open files, one instance each, and what they may do |
+//! | `instance` | open databases, one instance each, and what they may do |
+//! | `motherduck` | databases that are no files |
 //! | `session` | a connection on loan, its blocking calls and stopping them |
 //! | `source` | the reading role |
 //! | `catalog` | what the database has |
@@ -23,6 +24,7 @@ mod flow;
 mod guard;
 mod instance;
 mod library;
+mod motherduck;
 mod scan;
 mod session;
 mod sink;
@@ -42,6 +44,7 @@ use weir_core::{
 use weir_kit::{Keeper, KeeperSettings, PathRules};
 
 pub use config::DuckDbConfig;
+pub use instance::{LOCK, OFF};
 pub use source::DuckDbSource;
 
 use library::Loader;
@@ -60,6 +63,9 @@ pub struct DuckDbSettings {
     pub library: Option<PathBuf>,
     /// Folder for what does not fit into memory; none is written without it.
     pub scratch: Option<PathBuf>,
+    /// Where DuckDB's extension for MotherDuck lies, where the operator allows
+    /// MotherDuck; it is refused without.
+    pub motherduck: Option<PathBuf>,
 }
 
 /// The connector.
@@ -87,7 +93,7 @@ impl Connector for DuckDb {
             kind: "duckdb",
             title: "DuckDB",
             category: Category::Sql,
-            auth_modes: &["none"],
+            auth_modes: &["none", "token"],
             example: json!({"path": "/srv/data/shop.duckdb", "read_only": true}),
             docs: DOCS,
             tested_against: TestedAgainst::Live,
@@ -112,6 +118,7 @@ impl Connector for DuckDb {
             loader: Arc::clone(&self.loader),
             rules: self.settings.paths.clone(),
             scratch: self.settings.scratch.clone(),
+            motherduck: self.settings.motherduck.clone(),
             config,
         }))
     }

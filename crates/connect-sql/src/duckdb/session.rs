@@ -13,8 +13,9 @@ use weir_kit::{Keeper, PathRules, Place};
 
 use super::config::DuckDbConfig;
 use super::failure;
-use super::instance::{self, Opening, SIBLINGS, User};
+use super::instance::{self, Location, Opening, SIBLINGS, User};
 use super::library::Loader;
+use super::motherduck::{self, MotherDuck};
 use crate::shared::file::{DatabaseFile, Wanted};
 
 /// An interrupt may come right before a statement begins, which forgets it; so it
@@ -31,13 +32,31 @@ pub struct Home {
     pub rules: PathRules,
     /// Folder for what does not fit into memory.
     pub scratch: Option<PathBuf>,
+    /// Where the extension for MotherDuck lies, where it may be loaded.
+    pub motherduck: Option<PathBuf>,
     /// The source's config.
     pub config: DuckDbConfig,
 }
 
 impl Home {
-    /// The file, looked at now.
-    pub async fn file(&self, ctx: &Context, write: bool) -> Result<DatabaseFile> {
+    /// What is to be opened. A file is looked at now.
+    pub async fn location(&self, ctx: &Context, write: bool) -> Result<Location> {
+        let Some(database) = motherduck::database(&self.config.path) else {
+            return Ok(Location::File(self.file(ctx, write).await?));
+        };
+        let extensions = self.motherduck.clone().ok_or_else(motherduck::forbidden)?;
+        Ok(Location::MotherDuck(MotherDuck {
+            database: database.to_owned(),
+            token: self
+                .config
+                .motherduck_token
+                .clone()
+                .ok_or_else(|| Error::internal("a config without its token was opened"))?,
+            extensions,
+        }))
+    }
+
+    async fn file(&self, ctx: &Context, write: bool) -> Result<DatabaseFile> {
         let (rules, config) = (self.rules.clone(), self.config.clone());
         let look = move || {
             let wanted = Wanted {
@@ -58,9 +77,11 @@ impl Home {
         ctx.compute.blocking(move || loader.get()).await?
     }
 
-    /// Whether the file is opened for reading only.
+    /// Whether the file is opened for reading only. A database of MotherDuck has no
+    /// such way that all versions take; transactions that only read do it there.
     fn is_read_only(&self) -> bool {
-        self.config.read_only || self.rules.read_only
+        let is_file = !motherduck::is_meant(&self.config.path);
+        is_file && (self.config.read_only || self.rules.read_only)
     }
 
     /// A session in a transaction that only reads.
@@ -84,20 +105,23 @@ impl Home {
     }
 
     async fn session(&self, ctx: &Context, write: bool) -> Result<Session> {
+        if motherduck::is_meant(&self.config.path) && self.motherduck.is_none() {
+            return Err(motherduck::forbidden());
+        }
         let place = self.keeper.place().await?;
         let library = self.library(ctx).await?;
         let mut opening = Opening {
             library,
-            file: self.file(ctx, write).await?,
+            location: self.location(ctx, write).await?,
             read_only: self.is_read_only(),
             threads: self.config.threads,
             memory_mb: self.config.memory_limit_mb,
             scratch: self.scratch.clone(),
             idle: self.config.idle(),
         };
-        if opening.file.identity.is_none() {
+        if opening.location.is_missing() {
             instance::make(opening.clone(), ctx).await?;
-            opening.file = self.file(ctx, write).await?;
+            opening.location = self.location(ctx, write).await?;
         }
         let user = instance::acquire(opening, ctx).await?;
         let connection = user.connect()?;

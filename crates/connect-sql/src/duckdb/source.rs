@@ -9,6 +9,7 @@ use weir_core::{
 };
 use weir_kit::Dialect;
 
+use super::instance::Location;
 use super::session::Home;
 use super::{catalog, scan};
 
@@ -28,12 +29,10 @@ impl DuckDbSource {
     /// Schema and name of a stream. The name of the file may stand before them.
     pub(super) fn locate<'a>(&'a self, stream: &'a StreamId) -> Result<(&'a str, &'a str)> {
         let config = &self.home.config;
-        let stem = std::path::Path::new(&config.path).file_stem();
-        let stem = stem.and_then(|stem| stem.to_str()).unwrap_or_default();
         match stream.names()? {
             [name] => Ok((&config.schema, name)),
             [schema, name] => Ok((schema, name)),
-            [database, schema, name] if database == stem => Ok((schema, name)),
+            [database, schema, name] if database == config.database() => Ok((schema, name)),
             _ => {
                 let schema = Dialect::Standard.quote(&config.schema);
                 let message = format!("no table or view {stream}");
@@ -58,8 +57,11 @@ impl Source for DuckDbSource {
         report.server_version = Some(format!("DuckDB {}", library.version()));
         report
             .step("file", async {
-                let file = home.file(ctx, false).await?;
-                Ok(((), Some(format!("{} bytes", file.size))))
+                let found = match home.location(ctx, false).await? {
+                    Location::File(file) => format!("{} bytes", file.size),
+                    Location::MotherDuck(_) => "a database of MotherDuck".to_owned(),
+                };
+                Ok(((), Some(found)))
             })
             .await?;
         let mut session = report

@@ -1,6 +1,7 @@
 //! Neither line lets anything out: statements are refused by the guard, and those
 //! that would pass it reach nothing in an instance that is locked down.
 
+use connect_sql::duckdb::{LOCK, OFF};
 use weir_core::{Kind, SourceFault};
 
 use crate::corpus::{BREAK_OUTS, HARMLESS, WRITES};
@@ -89,22 +90,11 @@ async fn refusals_are_of_their_kind() {
 fn a_locked_down_instance_reaches_nothing() {
     let file = DuckFile::with(TABLES);
     let library = libduckdb::Library::open(&weir_tests::project::duckdb_library()).unwrap();
-    let off = || "false".to_owned();
-    // As in `instance.rs`.
-    let settings = [
-        ("temp_directory", String::new()),
-        ("autoinstall_known_extensions", off()),
-        ("autoload_known_extensions", off()),
-        ("allow_unsigned_extensions", off()),
-        ("allow_community_extensions", off()),
-        ("allow_persistent_secrets", off()),
-        ("enable_external_access", off()),
-    ];
+    let mut settings = vec![("temp_directory", String::new())];
+    settings.extend(OFF.map(|name| (name, "false".to_owned())));
     let database = libduckdb::Database::open(&library, file.path(), &settings).unwrap();
     let mut connection = database.connect().unwrap();
-    connection
-        .run("SET GLOBAL lock_configuration = true")
-        .unwrap();
+    connection.run(LOCK).unwrap();
     assert!(BREAK_OUTS.len() >= 30);
     let mut open = Vec::new();
     for text in BREAK_OUTS {

@@ -8,6 +8,7 @@
 mod corpus;
 mod guarded;
 mod lifecycle;
+mod motherduck;
 mod pushdown;
 mod support;
 mod types;

@@ -62,6 +62,34 @@ async fn a_file_is_registered_tested_read_and_written() {
 }
 
 #[tokio::test]
+async fn motherduck_needs_the_operator_and_its_extension() {
+    let library = project::duckdb_library();
+    let config = json!({"path": "md:shop", "motherduck_token": "hunter2-token"});
+    let body = json!({"name": "duck", "connector": "duckdb", "config": config});
+    for (allowed, status, code) in [
+        (false, 403, "path_not_allowed"),
+        (true, 424, "library_missing"),
+    ] {
+        let service = Options::fresh()
+            .await
+            .env("WEIR_DUCKDB_LIB", library.to_str().unwrap())
+            .env("WEIR_DUCKDB_MOTHERDUCK", &allowed.to_string())
+            .start()
+            .await;
+        let client = &service.client;
+        let made = client.post("/v1/sources", &body).await.expect_status(201);
+        assert_eq!(made["config"]["motherduck_token"], "***");
+        let answer = client.get("/v1/sources/duck/streams").await;
+        let problem = answer.expect_status(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        let hint = problem["hint"].as_str().unwrap();
+        let named = ["WEIR_DUCKDB_MOTHERDUCK", "WEIR_DATA_DIR"][usize::from(allowed)];
+        assert!(hint.contains(named), "{problem}");
+        assert!(!problem.to_string().contains("hunter2"), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn without_its_library_a_source_says_how_to_get_it() {
     let file = DuckFile::with("create table t (a integer)");
     let service = service(&file, "/nowhere/libduckdb.so").await;
