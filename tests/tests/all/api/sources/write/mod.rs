@@ -4,6 +4,7 @@ mod bodies;
 mod files;
 mod kill;
 mod modes;
+mod odd;
 mod records;
 mod refused;
 mod types;
