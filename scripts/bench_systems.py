@@ -152,8 +152,10 @@ class Duckdb:
 
     def __init__(self, stack, home, files, csv):
         self.database, self.beside, self.rows = files / "bench.duckdb", home / "bulk.duckdb", home / "rows.parquet"
-        with duckdb.connect(str(self.database)) as connection:
-            connection.execute(f"create table lineitem ({COLUMNS})")
+        with duckdb.connect() as connection:
+            # In the form that every release of the library reads.
+            connection.execute(f"attach '{self.database}' as made (storage_version 'v1.0.0')")
+            connection.execute(f"use made; create table lineitem ({COLUMNS})")
             connection.execute(f"copy lineitem from '{csv}' (header)")
         shutil.copy(self.database, self.beside)
         self.config = {"connector": "duckdb", "config": {"path": str(self.database)}}
