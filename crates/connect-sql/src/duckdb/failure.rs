@@ -24,7 +24,7 @@ const MEANINGS: [Meaning; 21] = [
     (
         "Catalog",
         QUERY,
-        "check the names of tables, columns and functions; extensions are never loaded",
+        "check the names of tables, columns and functions; those of extensions are not there",
     ),
     ("Conversion", DATA, VALUE_HINT),
     ("Out of Range", DATA, VALUE_HINT),
@@ -64,7 +64,7 @@ const MEANINGS: [Meaning; 21] = [
         DATA,
         "the file is damaged; restore it from a backup",
     ),
-    ("Missing Extension", QUERY, "extensions are never loaded"),
+    ("Missing Extension", QUERY, "extensions are not loaded for queries"),
     (
         "FATAL",
         GONE,
