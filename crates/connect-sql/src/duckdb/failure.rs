@@ -64,7 +64,11 @@ const MEANINGS: [Meaning; 21] = [
         DATA,
         "the file is damaged; restore it from a backup",
     ),
-    ("Missing Extension", QUERY, "extensions are not loaded for queries"),
+    (
+        "Missing Extension",
+        QUERY,
+        "extensions are not loaded for queries",
+    ),
     (
         "FATAL",
         GONE,
