@@ -81,7 +81,8 @@ impl Encode for Rows {
 
 impl Form {
     /// Appends one value; none is null. Bytes go as hexadecimal: not every byte is
-    /// text.
+    /// text. So does text among values: nothing in it can end its quotes, whatever
+    /// the server takes for a way to escape.
     fn put(self, value: Option<&[u8]>, shape: Shape, out: &mut Vec<u8>) {
         match (self, value) {
             (Form::Lines, None) => out.extend_from_slice(b"\\N"),
@@ -96,16 +97,15 @@ impl Form {
             (Form::Values, Some(number)) if shape == Shape::Number => out.extend_from_slice(number),
             (Form::Lines, Some(text)) => escape(text, out),
             (Form::Values, Some(text)) => {
-                out.push(b'\'');
-                escape(text, out);
+                out.extend_from_slice(b"_utf8mb4 X'");
+                hex(text, out);
                 out.push(b'\'');
             }
         }
     }
 }
 
-/// `\` before whatever would end or mean something, in lines and in a text in
-/// quotes alike; `LOAD DATA` takes `\'` for `'`.
+/// `\` before whatever would end or mean something in a line of `LOAD DATA`.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     for byte in text {
         match byte {
@@ -397,7 +397,10 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let odd: Option<&[u8]> = Some(b"a'\\\t\n\0\"");
-        assert_eq!(put(Form::Values, odd, Shape::Text), r#"'a\'\\\t\n\0\"'"#);
+        assert_eq!(
+            put(Form::Values, odd, Shape::Text),
+            "_utf8mb4 X'61275c090a0022'"
+        );
         assert_eq!(put(Form::Lines, odd, Shape::Text), r#"a\'\\\t\n\0\""#);
         assert_eq!(put(Form::Lines, None, Shape::Text), "\\N");
         assert_eq!(put(Form::Lines, Some(b"\\N"), Shape::Text), "\\\\N");
