@@ -156,32 +156,31 @@ async fn writers_at_once_lose_nothing() {
     assert_eq!(place.number("SELECT count(*) FROM t"), 70);
 }
 
-/// Writes a lot in its working folder, and never ends it.
-#[test]
-#[ignore = "run by the test below, in a process of its own"]
-#[expect(clippy::disallowed_methods, reason = "this process does nothing else")]
-fn a_process_in_the_middle_of_a_write() {
-    let conn = rusqlite::Connection::open("a.db").unwrap();
-    let fill = "PRAGMA cache_size = 5; BEGIN EXCLUSIVE; \
-        WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
-        INSERT INTO t SELECT i, hex(randomblob(50)) FROM n";
-    conn.execute_batch(fill).unwrap();
-    std::fs::write("locked", "").unwrap();
-    std::thread::sleep(Duration::from_secs(60));
-}
+/// Writes a lot in its working folder, and never ends it: a program of somebody
+/// else's, with the SQLite that it brings.
+const IN_THE_MIDDLE: &str = "
+import sqlite3, time
+connection = sqlite3.connect('a.db', isolation_level=None)
+connection.execute('PRAGMA cache_size = 5')
+connection.execute('BEGIN EXCLUSIVE')
+rows = 'WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)'
+connection.execute('INSERT INTO t ' + rows + ' SELECT i, hex(randomblob(50)) FROM n')
+open('locked', 'w').close()
+time.sleep(60)
+";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_is_waited_for_and_its_death_mended() {
     let place = Place::new(TABLE);
-    let name = "sharing::a_process_in_the_middle_of_a_write";
-    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", name])
+    let mut process = std::process::Command::new(weir_tests::project::python())
+        .args(["-c", IN_THE_MIDDLE])
         .current_dir(place.home.path())
         .spawn()
         .unwrap();
-    while !place.home.path().join("locked").exists() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let locked = place.home.path().join("locked");
+    let is_locked = async || locked.exists().then_some(());
+    let begun = weir_tests::eventually(Duration::from_secs(30), is_locked).await;
+    begun.expect("the other process writes");
     let hasty = place.source_with(json!({"busy_timeout_ms": 100})).await;
     let error = failure(&hasty, &stream("t")).await;
     assert_eq!(error.stable_code(), "unavailable", "{error}");
