@@ -7,8 +7,9 @@ use serde::Deserialize;
 use weir_core::{Endpoint, Error, Result, Secret};
 use weir_net::TlsSettings;
 
-use super::url::{self, UrlParts};
-use crate::shared::settings::{PoolSettings, one_of};
+use super::url;
+use crate::shared::settings::{PoolSettings, Unrepresentable, one_of};
+use crate::shared::url::UrlParts;
 
 const DEFAULT_PORT: u16 = 3306;
 
@@ -56,17 +57,6 @@ pub struct MySqlConfig {
     /// value; every number but 0 is true.
     #[serde(default = "yes")]
     pub tinyint1_is_bool: bool,
-}
-
-/// What becomes of a value that the column's Arrow type cannot hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unrepresentable {
-    /// It becomes null.
-    #[default]
-    Null,
-    /// The read ends with an error that names the column and the row.
-    Error,
 }
 
 fn yes() -> bool {

@@ -46,7 +46,8 @@ use weir_core::{
 };
 use weir_kit::{Keeper, KeeperSettings};
 
-pub use config::{MySqlConfig, Unrepresentable};
+pub use crate::shared::settings::Unrepresentable;
+pub use config::MySqlConfig;
 pub use source::MySqlSource;
 
 use client::Way;

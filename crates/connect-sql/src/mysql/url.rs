@@ -1,99 +1,26 @@
-//! Connection URLs. Only what is named here is taken: a parameter that would
-//! reach into the driver or the server is refused by its name.
+//! Connection URLs.
 
-use percent_encoding::percent_decode_str;
-use weir_core::config::nearest;
-use weir_core::{Error, Result, Secret};
+use weir_core::Result;
 use weir_net::TlsMode;
 
 use crate::shared::settings::tls_mode;
+use crate::shared::url::{Form, UrlParts};
 
-const PARAMETERS: [&str; 2] = ["ssl-mode", "connect-timeout"];
-
-/// What a URL says.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct UrlParts {
-    /// Host, without brackets.
-    pub host: Option<String>,
-    /// Port.
-    pub port: Option<u16>,
-    /// Path.
-    pub database: Option<String>,
-    /// User.
-    pub user: Option<String>,
-    /// Password.
-    pub password: Option<Secret>,
-    /// Parameter `ssl-mode`.
-    pub tls_mode: Option<TlsMode>,
-    /// Parameter `connect-timeout`, in seconds.
-    pub connect_timeout: Option<u32>,
-}
-
-fn bad(message: impl Into<String>) -> Error {
-    Error::invalid("/url", message).hint("write mysql://user:password@host:port/database")
-}
+static FORM: Form = Form {
+    schemes: &["mysql", "mariadb"],
+    example: "mysql://user:password@host:port/database",
+    tls: "ssl-mode",
+    modes: (
+        "disabled, preferred, required, verify_ca, verify_identity",
+        mode,
+    ),
+    timeout: "connect-timeout",
+    database: None,
+};
 
 /// Parses a URL. No text of the URL comes back in an error: it holds a password.
 pub fn parse(text: &str) -> Result<UrlParts> {
-    let url = url::Url::parse(text).map_err(|error| bad(format!("not a url: {error}")))?;
-    if !matches!(url.scheme(), "mysql" | "mariadb") {
-        return Err(bad("the url must start with mysql:// or mariadb://"));
-    }
-    if url.fragment().is_some() {
-        return Err(bad("the url has a `#`; in a password write it as %23"));
-    }
-    let host = url.host_str().map(|host| {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        decode(bare)
-    });
-    let host = host.transpose()?.filter(|host| !host.is_empty());
-    if host
-        .as_deref()
-        .is_some_and(|host| host.contains([',', '/', '(']))
-    {
-        return Err(bad(
-            "the url names several hosts or a unix socket; one host is taken",
-        ));
-    }
-    let mut parts = UrlParts {
-        host,
-        port: url.port(),
-        database: filled(decode(url.path().strip_prefix('/').unwrap_or_default())?),
-        user: filled(decode(url.username())?),
-        password: url.password().map(decode).transpose()?.map(Secret::new),
-        ..UrlParts::default()
-    };
-    for (name, value) in url.query_pairs() {
-        take_parameter(&mut parts, &name, &value)?;
-    }
-    Ok(parts)
-}
-
-fn take_parameter(parts: &mut UrlParts, name: &str, value: &str) -> Result<()> {
-    match name {
-        "ssl-mode" => {
-            let mode = mode(value).ok_or_else(|| {
-                bad("ssl-mode is not one of disabled, preferred, required, verify_ca, verify_identity")
-            })?;
-            parts.tls_mode = Some(mode);
-        }
-        "connect-timeout" => {
-            let seconds = value
-                .parse()
-                .map_err(|_| bad("connect-timeout is not a whole number of seconds"))?;
-            parts.connect_timeout = Some(seconds);
-        }
-        _ => {
-            let message = match nearest(name, &PARAMETERS) {
-                Some(near) => format!("unknown parameter `{name}` in url; did you mean `{near}`?"),
-                None => format!("unknown parameter `{name}` in url"),
-            };
-            return Err(Error::invalid("/url", message)
-                .code("unknown_field")
-                .hint("ssl-mode and connect-timeout are taken; certificates go into tls"));
-        }
-    }
-    Ok(())
+    FORM.parse(text)
 }
 
 /// The modes as MySQL's own programs spell them, or as other sources do.
@@ -106,17 +33,6 @@ fn mode(text: &str) -> Option<TlsMode> {
         "verify-identity" => Some(TlsMode::VerifyFull),
         other => tls_mode(other),
     }
-}
-
-fn decode(text: &str) -> Result<String> {
-    let decoded = percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| bad("the url is not UTF-8"))?;
-    Ok(decoded.into_owned())
-}
-
-fn filled(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

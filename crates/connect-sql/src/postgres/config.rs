@@ -7,8 +7,9 @@ use serde::Deserialize;
 use weir_core::{Endpoint, Error, Result, Secret};
 use weir_net::TlsSettings;
 
-use super::url::{self, UrlParts};
+use super::url;
 use crate::shared::settings::{PoolSettings, Unrepresentable, one_of};
+use crate::shared::url::UrlParts;
 
 const DEFAULT_PORT: u16 = 5432;
 

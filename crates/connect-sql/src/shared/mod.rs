@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `file` | a database that is one file |
-//! | `settings` | parts of their configuration |
+//! | `settings`, `url` | parts of their configuration |
 //! | `guard` | which statements only read |
 //! | `read` | what of a read its statement takes over |
 //! | `convert` | columns brought into the type that is written |
@@ -23,3 +23,4 @@ pub mod read;
 pub mod send;
 pub mod settings;
 pub mod target;
+pub mod url;
