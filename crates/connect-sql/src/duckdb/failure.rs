@@ -158,7 +158,7 @@ pub fn of_open(said: Said) -> Error {
         data("the file is not a database of DuckDB").hint("check the path")
     } else if text.contains("version") {
         data("the file was written by a version of DuckDB that this library does not read")
-            .hint("whoever runs this service brings a newer library, see WEIR_DUCKDB_LIB")
+            .hint("whoever runs this service brings a newer DuckDB 1 (WEIR_DUCKDB_LIB); DuckDB 2 writes files for it with ATTACH … (STORAGE_VERSION 'v1.0.0')")
     } else if text.contains("permission") || text.contains("read-only file") {
         Error::source(
             SourceFault::Permission,
